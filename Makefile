@@ -1,0 +1,62 @@
+.DEFAULT_GOAL := help
+.PHONY: help run test test-unit test-servers check format bench sdk docs lock clean
+SHELL := /bin/bash
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/run.stamp ## serve on 127.0.0.1:8080; nothing to configure
+	@exec $(BIN)/parley serve
+
+test: .venv/test.stamp check test-unit test-servers ## everything; installs the servers that the tests start
+
+test-unit: .venv/test.stamp ## the fast part: no server, no network
+	$(BIN)/pytest tests/unit -n auto --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+test-servers: .venv/test.stamp ## against real servers, started by the tests themselves
+	@tests/servers/install
+	$(BIN)/pytest tests/integration tests/faults -n 2 --dist loadgroup
+
+check: .venv/test.stamp ## format, lint, types, import contracts
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: .venv/test.stamp ## put the code into shape
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --fix --quiet .
+
+bench: .venv/test.stamp ## CPU per request and per stream event, beside nginx in the same run
+	$(BIN)/python benchmarks/overhead.py
+
+sdk: .venv/test.stamp ## generate the Python and TypeScript clients into sdk/
+	deploy/sdk/generate
+
+docs: .venv/test.stamp ## make the generated documents anew
+	$(BIN)/parley openapi > docs/openapi.json
+
+lock: .venv/test.stamp ## pin the newest versions that pyproject.toml allows
+	requirements/lock
+
+clean: ## remove what was built; var/ is kept
+	rm -rf .venv sdk build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Parley needs Python 3.11 or newer; set PYTHON=…")'
+	$(PYTHON) -m venv .venv
+
+# The C request parser has no wheel; without a compiler gunicorn uses its own.
+.venv/run.stamp: requirements/run.txt requirements/speed.txt pyproject.toml | .venv/bin/python
+	$(PIP) --only-binary :all: -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation -r requirements/speed.txt 2>/dev/null || echo "gunicorn_h1c could not be built: going on without it"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/test.stamp: requirements/test.txt .venv/run.stamp
+	$(PIP) --only-binary :all: -r requirements/test.txt
+	@touch $@

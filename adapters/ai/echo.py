@@ -1,0 +1,79 @@
+"""A model that repeats the last message of the user: for a first run without any key, and for tests."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from gevent import sleep
+
+from application.cancellation import Cancellation
+from domain import tokens
+from domain.completion import Completion, Delta, JsonObject, Prompt
+from domain.usage import Source, Usage
+
+SLOW = "slow"
+_SLOW_SECONDS = 0.1
+_WORD = re.compile(r"\s*\S+|\s+\Z")
+
+
+class EchoModel:
+    """Streams word by word, the model `slow` with 0.1 s between them. `max_tokens` cuts it, with finish `length`."""
+
+    def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:
+        words, completion = _answer(prompt)
+        for _ in words:
+            _pause(prompt, cancellation)
+        message = {"role": "assistant", "content": completion.text}
+        completion.choices = [{"index": 0, "message": message, "finish_reason": completion.finish}]
+        return completion
+
+    def stream(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[list[Delta] | Completion]:
+        words, completion = _answer(prompt)
+        role: JsonObject = {"role": "assistant"}
+        for word in words:
+            _pause(prompt, cancellation)
+            yield [Delta([{"index": 0, "delta": {**role, "content": word}, "finish_reason": None}], word)]
+            role = {}
+        cancellation.check()
+        yield [Delta([{"index": 0, "delta": role, "finish_reason": completion.finish}])]
+        completion.text = ""
+        yield completion
+
+
+def _answer(prompt: Prompt) -> tuple[list[str], Completion]:
+    words = _WORD.findall(_question(prompt))
+    limit = prompt.options.get("max_completion_tokens") or prompt.options.get("max_tokens")
+    finish = "stop"
+    if isinstance(limit, int) and tokens.estimate_text("".join(words)) > limit:
+        words, finish = words[: _fitting(words, limit)], "length"
+    text = "".join(words)
+    usage = Usage(tokens.estimate_messages(prompt.messages), 0, 0, tokens.estimate_text(text), 0, Source.PROVIDER)
+    return words, Completion(text, finish, usage, prompt.model)
+
+
+def _fitting(words: list[str], limit: int) -> int:
+    """How many words stay within `limit` tokens."""
+    counts = range(len(words) + 1)
+    return bisect_right(counts, limit, key=lambda count: tokens.estimate_text("".join(words[:count]))) - 1
+
+
+def _question(prompt: Prompt) -> str:
+    for message in reversed(prompt.messages):
+        if message.get("role") == "user":
+            return _text(message.get("content"))
+    return ""
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = (part.get("text") for part in content if isinstance(part, dict))
+    return "\n".join(part for part in parts if isinstance(part, str))
+
+
+def _pause(prompt: Prompt, cancellation: Cancellation) -> None:
+    if prompt.model == SLOW:
+        sleep(_SLOW_SECONDS)
+    cancellation.check()

@@ -1,0 +1,158 @@
+"""Facts become metrics. Runs several times per request, so every child is looked up once and then kept."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from adapters.recorders.labels import Bounded
+from adapters.recorders.metrics import Metrics, new_registry
+from application.facts import (
+    BreakerChanged,
+    EventsDropped,
+    HttpServed,
+    JournalApplied,
+    JournalDegraded,
+    LimiterFailed,
+    ModelCalled,
+    RedisRefused,
+    TurnSettled,
+)
+
+_MODELS = 200
+_ROUTES = 200
+_PROVIDERS = 100
+_REASONS = 50
+_METHODS = ("GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS")
+
+_Add = Callable[[float], None]
+
+
+class _Model:
+    """What is counted for one model of one provider, its children bound."""
+
+    def __init__(self, metrics: Metrics, provider: str, model: str) -> None:
+        self._metrics = metrics
+        self._labels = labels = (provider, model)
+        self.prompt = metrics.tokens.labels(*labels, "prompt").inc
+        self.completion = metrics.tokens.labels(*labels, "completion").inc
+        self.cost = metrics.cost_nano.labels(*labels).inc
+        self.first_token = metrics.first_token_seconds.labels(*labels).observe
+        self.seconds = metrics.turn_seconds.labels(provider).observe
+        self.call_seconds = metrics.model_seconds.labels(provider).observe
+        self.turns: dict[tuple[str, str], _Add] = {}
+        self.calls: dict[str, _Add] = {}
+
+    def turn(self, state: str, outcome: str) -> _Add:
+        made = self.turns[state, outcome] = self._metrics.turns.labels(*self._labels, state, outcome).inc
+        return made
+
+    def call(self, outcome: str) -> _Add:
+        made = self.calls[outcome] = self._metrics.model_calls.labels(*self._labels, outcome).inc
+        return made
+
+    def unpriced(self) -> None:
+        self._metrics.unpriced.labels(*self._labels).inc()
+
+
+class PrometheusRecorder:
+    """Takes any fact; those that it does not know count for nothing.
+
+    `models` are the ids (`provider/model`) that may be label values; `know` adds more once they are read.
+    """
+
+    def __init__(self, models: Iterable[str] = (), registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or new_registry()
+        self.metrics = Metrics(self.registry)
+        self._known = Bounded(_MODELS, models)
+        self._route, self._method = Bounded(_ROUTES), Bounded(len(_METHODS), _METHODS)
+        self._provider, self._outcome, self._reason = Bounded(_PROVIDERS), Bounded(_REASONS * 2), Bounded(_REASONS)
+        self._overhead = self.metrics.overhead_seconds.observe
+        self._served: dict[tuple[str, str, int], tuple[_Add, _Add]] = {}
+        self._models: dict[tuple[str, str], _Model] = {}
+        self._take: Mapping[type, Callable[[Any], None]] = {
+            HttpServed: self._http_served,
+            TurnSettled: self._turn_settled,
+            ModelCalled: self._model_called,
+            EventsDropped: self._events_dropped,
+            BreakerChanged: self._breaker_changed,
+            JournalApplied: self._journal_applied,
+            JournalDegraded: self._journal_degraded,
+            RedisRefused: self._redis_refused,
+            LimiterFailed: self._limiter_failed,
+        }
+
+    def __call__(self, fact: object) -> None:
+        take = self._take.get(type(fact))
+        if take is not None:
+            take(fact)
+
+    def know(self, models: Iterable[str]) -> None:
+        """Let these ids be label values too."""
+        self._known.allow(models)
+
+    def _http_served(self, fact: HttpServed) -> None:
+        count, observe = self._served.get((fact.method, fact.route, fact.status)) or self._serve(fact)
+        count(1)
+        observe(fact.seconds)
+        if fact.overhead_seconds is not None:
+            self._overhead(fact.overhead_seconds)
+
+    def _turn_settled(self, fact: TurnSettled) -> None:
+        model = self._models.get((fact.provider, fact.model)) or self._model(fact.provider, fact.model)
+        (model.turns.get((fact.state, fact.outcome)) or model.turn(fact.state, self._outcome(fact.outcome)))(1)
+        model.seconds(fact.seconds)
+        if fact.first_token_seconds is not None:
+            model.first_token(fact.first_token_seconds)
+        if fact.prompt_tokens:
+            model.prompt(fact.prompt_tokens)
+        if fact.completion_tokens:
+            model.completion(fact.completion_tokens)
+        if fact.cost is None:
+            model.unpriced()
+        elif fact.cost:
+            model.cost(fact.cost)
+
+    def _model_called(self, fact: ModelCalled) -> None:
+        model = self._models.get((fact.provider, fact.model)) or self._model(fact.provider, fact.model)
+        (model.calls.get(fact.outcome) or model.call(self._outcome(fact.outcome)))(1)
+        model.call_seconds(fact.seconds)
+
+    def _serve(self, fact: HttpServed) -> tuple[_Add, _Add]:
+        method, route, status = self._method(fact.method), self._route(fact.route), str(fact.status)
+        observe = self.metrics.http_seconds.labels(route).observe
+        bound = self.metrics.http_requests.labels(method, route, status).inc, observe
+        if (method, route) == (fact.method, fact.route):
+            self._served[method, route, fact.status] = bound
+        return bound
+
+    def _model(self, provider: str, name: str) -> _Model:
+        """Cached under bounded labels only, so that made-up names cannot fill the memory either."""
+        key = self._provider(provider), self._known(name)
+        if key not in self._models:
+            self._models[key] = _Model(self.metrics, *key)
+        return self._models[key]
+
+    def _events_dropped(self, fact: EventsDropped) -> None:
+        self.metrics.events_dropped.labels(self._provider(fact.provider)).inc(fact.count)
+
+    def _breaker_changed(self, fact: BreakerChanged) -> None:
+        resource = self._reason(fact.resource)
+        self.metrics.breaker_open.labels(resource).set(int(fact.open))
+        if fact.open:
+            self.metrics.breaker_opened.labels(resource).inc()
+
+    def _journal_applied(self, fact: JournalApplied) -> None:
+        self.metrics.journal_records.inc(fact.records)
+        self.metrics.journal_apply_seconds.observe(fact.seconds)
+        if fact.reaped:
+            self.metrics.journal_reaped.inc(fact.records)
+
+    def _journal_degraded(self, fact: JournalDegraded) -> None:
+        self.metrics.journal_degraded.labels(fact.fallback).inc()
+
+    def _redis_refused(self, fact: RedisRefused) -> None:
+        self.metrics.redis_refused.labels(self._reason(fact.reason)).inc()
+
+    def _limiter_failed(self, fact: LimiterFailed) -> None:
+        self.metrics.limiter_failed.labels(self._reason(fact.reason)).inc()

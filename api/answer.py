@@ -1,0 +1,108 @@
+"""The response class of the whole application: fixed headers, orjson, and connections that must not be re-used."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+from flask import Flask, Response
+from flask.json.provider import JSONProvider
+from werkzeug.datastructures import Headers
+
+JSON = "application/json"
+
+BODY_READ = "parley.body_read"
+"""Set in the WSGI environment once a request's body was read to its end."""
+
+Fixed = tuple[tuple[str, str], ...]
+
+_EVERYWHERE = (("X-Content-Type-Options", "nosniff"), ("Vary", "Authorization, Cookie, Origin"))
+_NOTHING_LOADS = ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+
+API_HEADERS: Fixed = (_NOTHING_LOADS, ("Cache-Control", "no-store"), *_EVERYWHERE)
+STREAM_HEADERS: Fixed = (
+    _NOTHING_LOADS,
+    ("Cache-Control", "no-store, no-transform"),
+    ("X-Accel-Buffering", "no"),  # nginx would hold events back
+    *_EVERYWHERE,
+)
+DOWNLOAD_HEADERS: Fixed = (
+    ("Content-Security-Policy", "sandbox; default-src 'none'"),
+    ("Cache-Control", "no-store"),
+    *_EVERYWHERE,
+)
+
+_NO_CONTENT = 204
+
+
+class Answer(Response):
+    """Carries its fixed headers as one tuple, which is cheaper than setting each of them."""
+
+    default_mimetype = JSON
+    fixed: Fixed = API_HEADERS
+    sent_bytes = 0
+    """Of a body that is known beforehand; a stream counts for itself."""
+    on_sent: Callable[["Answer"], None] | None = None
+    """Called once, after the last byte or when the client left."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if BODY_READ not in environ and _has_body(environ):
+            _close_afterwards(start_response)
+        headers = [*self.headers, *self.fixed]
+        if isinstance(self.response, list):
+            self.sent_bytes = sum(map(len, self.response))
+            if self.status_code != _NO_CONTENT and "Content-Length" not in self.headers:
+                headers.append(("Content-Length", str(self.sent_bytes)))
+        pieces = self.get_app_iter(environ)
+        start_response(self.status, headers)
+        return pieces
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            if self.on_sent is not None:
+                told, self.on_sent = self.on_sent, None
+                told(self)
+
+
+class OrjsonProvider(JSONProvider):
+    """JSON in and out of Flask and its extensions by orjson."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        return json_answer(orjson.dumps(self._prepare_response_obj(args, kwargs)))
+
+
+def json_answer(body: bytes, status: int = 200) -> Answer:
+    return Answer([body], status, Headers([("Content-Type", JSON), ("Content-Length", str(len(body)))]))
+
+
+def empty_answer() -> Answer:
+    answer = Answer([], _NO_CONTENT)
+    answer.headers.clear()
+    return answer
+
+
+def init_answers(app: Flask) -> None:
+    app.response_class = Answer
+    app.json = OrjsonProvider(app)
+
+
+def _has_body(environ: dict[str, Any]) -> bool:
+    return environ.get("CONTENT_LENGTH", "0") not in {"", "0"} or "HTTP_TRANSFER_ENCODING" in environ
+
+
+def _close_afterwards(start_response: Any) -> None:
+    """What is left of an unread body would have to be read before the next request, however long it is.
+
+    gunicorn drops a `Connection` header of the application; its response object, to which `start_response` is bound,
+    has this method instead.
+    """
+    close = getattr(getattr(start_response, "__self__", None), "force_close", None)
+    if close is not None:
+        close()

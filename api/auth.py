@@ -1,0 +1,84 @@
+"""Who is calling. The one place that reads a credential, and the one that decides which endpoint needs what.
+
+An endpoint without a declared policy is refused, so a forgotten declaration never opens a door.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeVar, cast
+
+from flask import Flask, g, request
+
+from api.trace import current_trace
+from application.identity import IdentityService
+from domain.errors import Forbidden, Unauthenticated
+from domain.user import Principal, Scope
+
+Policy = Scope | Literal["public", "authenticated"]
+PUBLIC: Final = "public"
+AUTHENTICATED: Final = "authenticated"
+"""Any valid credential, whatever its scopes."""
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_ATTRIBUTE = "parley_policy"
+
+
+def requires(policy: Policy) -> Callable[[View], View]:
+    """Declare what a caller of this view needs. Decorators above keep the declaration, as `functools.wraps` does."""
+
+    def declare(view: View) -> View:
+        setattr(view, _ATTRIBUTE, policy)
+        return view
+
+    return declare
+
+
+def policy_of(app: Flask, endpoint: str) -> Policy | None:
+    return getattr(app.view_functions[endpoint], _ATTRIBUTE, None)
+
+
+def undeclared(app: Flask) -> list[str]:
+    """The endpoints that nobody can reach, because nobody said who may."""
+    return sorted(endpoint for endpoint in app.view_functions if policy_of(app, endpoint) is None)
+
+
+def refuse_undeclared(app: Flask) -> None:
+    """Called when all routes are registered: a gap stops the start."""
+    if gaps := undeclared(app):
+        raise RuntimeError(f"These endpoints declare no policy: {', '.join(gaps)}")
+
+
+def init_auth(app: Flask, identity: IdentityService) -> None:
+    """Set `flask.g.principal` before everything that depends on who is calling."""
+    policies: dict[str, Policy | None] = {}
+
+    def authenticate() -> None:
+        endpoint = request.endpoint
+        if endpoint is None:  # no such route or method: the answer is the same for everyone
+            return
+        policy = policies.get(endpoint)
+        if policy is None:
+            policy = policies[endpoint] = policy_of(app, endpoint)
+        if policy == PUBLIC:
+            return
+        g.principal = caller = identity.authenticate(bearer_token())
+        current_trace().key_id = caller.key_id
+        if policy is None:
+            raise Forbidden
+        if policy != AUTHENTICATED:
+            caller.require(policy)
+
+    app.before_request(authenticate)
+
+
+def bearer_token() -> str:
+    """The credential of the current request. Raises Unauthenticated when there is none in the one accepted form."""
+    kind, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if kind.lower() != "bearer" or not token:
+        raise Unauthenticated
+    return cast("str", token)
+
+
+def current_principal() -> Principal:
+    """The caller; only for endpoints that are not public."""
+    return cast("Principal", g.principal)

@@ -1,0 +1,67 @@
+"""The OpenAPI document and a page to read it, which loads nothing from elsewhere."""
+
+from pathlib import Path
+
+import orjson
+from flask import Blueprint, current_app
+
+from api.answer import Answer, Fixed, json_answer
+from api.auth import PUBLIC, requires
+from api.openapi import build_document
+from domain.errors import NotFound
+
+blueprint = Blueprint("docs", __name__, url_prefix="/api/v1")
+
+_ONLY_OURS = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+PAGE_HEADERS: Fixed = (
+    ("Content-Security-Policy", _ONLY_OURS),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Cache-Control", "no-store"),
+)
+
+_STATIC = Path(__file__).parent / "static"
+_FILES = {
+    "docs.html": "text/html; charset=utf-8",
+    "docs.css": "text/css; charset=utf-8",
+    "docs.js": "text/javascript; charset=utf-8",
+}
+_CACHE = "parley-openapi"
+
+
+@blueprint.get("/openapi.json")
+@requires(PUBLIC)
+def openapi() -> Answer:
+    """The document, built once per process."""
+    cache = current_app.extensions
+    if _CACHE not in cache:
+        cache[_CACHE] = orjson.dumps(build_document(current_app), option=orjson.OPT_INDENT_2)
+    return json_answer(cache[_CACHE])
+
+
+@blueprint.get("/docs")
+@requires(PUBLIC)
+def page() -> Answer:
+    return _file("docs.html")
+
+
+@blueprint.get("/docs/<name>")
+@requires(PUBLIC)
+def asset(name: str) -> Answer:
+    return _file(name)
+
+
+def _file(name: str) -> Answer:
+    """One of the three files there are; a name is never a path."""
+    kind = _FILES.get(name)
+    if kind is None:
+        raise NotFound
+    answer = Answer([(_STATIC / name).read_bytes()], 200, [("Content-Type", kind)])
+    answer.fixed = PAGE_HEADERS
+    return answer

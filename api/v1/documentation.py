@@ -1,0 +1,151 @@
+"""What flask-smorest cannot read off the code of a view: bodies and streams that are written by hand."""
+
+from typing import Any
+
+from api.v1.completion_messages import FREE, Schema, ref
+
+Doc = dict[str, Any]
+
+NO_CONTENT: Doc = {"responses": {"204": {"description": "Done; there is nothing to say."}}}
+MODEL_PATH: Doc = {
+    "in": "path",
+    "name": "model_id",
+    "required": True,
+    "description": "`provider/model`; the name may contain slashes.",
+}
+
+
+def _json(name: str) -> Doc:
+    return {"schema": ref(name)}
+
+
+def _answer(description: str, **content: Doc) -> Doc:
+    return {"200": {"description": description, "content": content}}
+
+
+_WHOLE = {"application/json": _json("ChatAnswer")}
+_STREAMED = {"text/event-stream": _json("ChatEvent"), "application/x-ndjson": _json("ChatLine")}
+
+COMPLETION: Doc = {
+    "operationId": "createChatCompletion",
+    "description": "With `stream: true` the answer comes as Server-Sent Events whose `data` are chunks, the last one "
+    "with the usage, and then `[DONE]`. A stream without `[DONE]` was cut; the chunk before its end says why.",
+    "requestBody": {"required": True, "content": {"application/json": _json("ChatCompletionRequest")}},
+    "responses": _answer(
+        "The answer", **{"application/json": _json("ChatCompletion"), "text/event-stream": _json("ChatCompletionEvent")}
+    ),
+}
+CHAT: Doc = {
+    "operationId": "sendMessage",
+    "responses": _answer("The answer; with `stream: true` a stream of it", **_WHOLE, **_STREAMED),
+}
+CHAT_STREAM: Doc = {
+    "operationId": "streamMessage",
+    "description": "Server-Sent Events: `start`, then `delta` …, then `end`; when the answer was cut, an `error` "
+    "instead of `end`. With `Accept: application/x-ndjson` the same as JSON lines. Comments and empty lines keep the "
+    "connection alive.",
+    "responses": _answer("The answer while it is written", **_STREAMED),
+}
+EXPORT: Doc = {
+    "operationId": "exportSession",
+    "responses": _answer(
+        "A file", **{"application/json": _json("Export"), "text/markdown": {"schema": {"type": "string"}}}
+    ),
+}
+
+_COUNT = {"type": "integer", "minimum": 0}
+_NAMED: Schema = {
+    "id": {"type": "string", "description": "The request id."},
+    "created": {"type": "integer", "description": "Unix time."},
+    "model": {"type": "string", "description": "`provider/model` that answered."},
+    "system_fingerprint": {"type": "string"},
+    "service_tier": {"type": "string"},
+}
+
+
+def _open(properties: Schema, *required: str) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def _event(name: str, data: Schema) -> Schema:
+    return _open({"event": {"type": "string", "enum": [name]}, "data": _encoded(data)}, "event", "data")
+
+
+def _encoded(schema: Schema) -> Schema:
+    """The `data` of an event is text that holds JSON."""
+    return {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
+
+
+ANSWER_SCHEMAS: dict[str, Schema] = {
+    "CompletionUsage": _open(
+        {
+            "prompt_tokens": _COUNT,
+            "completion_tokens": _COUNT,
+            "total_tokens": _COUNT,
+            "prompt_tokens_details": _open(
+                {"cached_tokens": _COUNT, "cache_write_tokens": _COUNT}, "cached_tokens", "cache_write_tokens"
+            ),
+            "completion_tokens_details": _open({"reasoning_tokens": _COUNT}, "reasoning_tokens"),
+            "cost": {"type": ["number", "null"], "description": "Null when the model's price is not known."},
+            "source": {"type": "string", "enum": ["provider", "estimated", "none"], "description": "Who counted."},
+        },
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "cost",
+        "source",
+    ),
+    "ChatCompletion": _open(
+        {
+            **_NAMED,
+            "object": {"type": "string", "enum": ["chat.completion"]},
+            "choices": {"type": "array", "items": FREE, "description": "As the provider made them, in OpenAI's shape."},
+            "usage": ref("CompletionUsage"),
+        },
+        "id",
+        "object",
+        "created",
+        "model",
+        "choices",
+        "usage",
+    ),
+    "ChatCompletionChunk": _open(
+        {
+            **_NAMED,
+            "object": {"type": "string", "enum": ["chat.completion.chunk"]},
+            "choices": {"type": "array", "items": FREE},
+            "usage": {"anyOf": [ref("CompletionUsage"), {"type": "null"}]},
+            "error": ref("ErrorDetail"),
+        },
+        "id",
+        "object",
+        "created",
+        "model",
+        "choices",
+    ),
+    "ChatCompletionEvent": _open(
+        {"data": {**_encoded(ref("ChatCompletionChunk")), "description": "A chunk, or `[DONE]` at the very end."}},
+        "data",
+    ),
+    "ChatStart": _open(
+        {
+            "id": {"type": "string", "description": "Of the message that is being written."},
+            "request_id": {"type": "string"},
+            "session_id": {"type": "string"},
+            "model": {"type": "string"},
+        },
+        "id",
+        "request_id",
+        "session_id",
+        "model",
+    ),
+    "ChatDelta": _open({"text": {"type": "string"}}, "text"),
+    "ChatEvent": {
+        "oneOf": [ref("ChatStartEvent"), ref("ChatDeltaEvent"), ref("ChatEndEvent"), ref("ChatErrorEvent")],
+    },
+    "ChatStartEvent": _event("start", ref("ChatStart")),
+    "ChatDeltaEvent": _event("delta", ref("ChatDelta")),
+    "ChatEndEvent": _event("end", ref("ChatAnswer")),
+    "ChatErrorEvent": _event("error", ref("Error")),
+    "ChatLine": {"anyOf": [ref("ChatDelta"), ref("ChatAnswer"), ref("Error")]},
+}

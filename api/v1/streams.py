@@ -1,0 +1,159 @@
+"""Streams on the wire: Server-Sent Events in two dialects, and JSON lines.
+
+All events of one read of the upstream leave as one piece. Whatever ends a stream early is told inside it, in its own
+dialect, and then nothing follows that could be taken for a good end.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import orjson
+from werkzeug.datastructures import Headers
+
+from api.answer import STREAM_HEADERS, Answer
+from api.errors import envelope, unexpected
+from api.paid import PaidCall
+from api.v1.bodies import chat_body, completion_usage, served_by
+from application.chat import ChatAnswer
+from application.completions import CompletionAnswer
+from application.generations import Stream
+from domain.errors import ClientGone, ParleyError
+
+EVENTS = "text/event-stream; charset=utf-8"
+LINES = "application/x-ndjson"
+
+PING = b": ping\n\n"
+DONE = b"data: [DONE]\n\n"
+_BLANK_LINE = b"\n"
+
+Pieces = Iterator[bytes]
+Ended = TypeVar("Ended", CompletionAnswer, ChatAnswer)
+_dumps = orjson.dumps
+
+
+class StreamBody:
+    """What the server iterates over. `close` settles the call, even when nothing was ever asked of the iterator."""
+
+    def __init__(
+        self, stream: Stream[Any], paid: PaidCall, pieces: Pieces, refusal: Callable[[ParleyError], bytes]
+    ) -> None:
+        self.sent_bytes = 0
+        self._stream = stream
+        self._paid = paid
+        self._pieces = pieces
+        self._refusal = refusal
+
+    def __iter__(self) -> Pieces:
+        try:
+            for piece in self._pieces:
+                self.sent_bytes += len(piece)
+                yield piece
+        except ClientGone:
+            return
+        except ParleyError as error:
+            yield self._refusal(error)
+        except Exception as error:  # noqa: BLE001 - the outermost frame of a stream: the client must learn that it was cut
+            yield self._refusal(unexpected(error, self._stream.request_id))
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+        finally:
+            self._paid.end()
+
+
+def stream_answer(
+    stream: Stream[Ended], paid: PaidCall, pieces: Pieces, refusal: Callable[[ParleyError], bytes], kind: str = EVENTS
+) -> Answer:
+    """The response takes over the stream and the call that pays for it."""
+    paid.hand_over()
+    body = StreamBody(stream, paid, pieces, refusal)
+    answer = Answer(body, 200, Headers([("Content-Type", kind)]))
+    answer.fixed = STREAM_HEADERS
+    served_by(answer, stream.model)
+    return answer
+
+
+# ── OpenAI's dialect ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CompletionChunks:
+    """`usage` as the client asked: True puts `"usage": null` into every chunk, as OpenAI does; False leaves it out."""
+
+    def __init__(self, stream: Stream[CompletionAnswer], created: int, *, usage: bool | None) -> None:
+        common = {"id": stream.request_id, "object": "chat.completion.chunk", "created": created, "model": stream.model}
+        self._stream = stream
+        self._head = b"data: " + _dumps(common)[:-1] + b',"choices":'
+        self._tail = b',"usage":null}\n\n' if usage else b"}\n\n"
+        self._usage = usage
+
+    def pieces(self) -> Pieces:
+        head, tail = self._head, self._tail
+        for item in self._stream:
+            if isinstance(item, CompletionAnswer):
+                yield self._closing(item)
+            elif item:
+                yield b"".join([head + _dumps(delta.choices) + tail for delta in item])
+            else:
+                yield PING
+
+    def refusal(self, error: ParleyError) -> bytes:
+        choice = {"index": 0, "delta": {}, "finish_reason": "error"}
+        told = _dumps(envelope(error, self._stream.request_id))
+        return self._head + _dumps([choice]) + b',"error":' + told + b"}\n\n"
+
+    def _closing(self, answer: CompletionAnswer) -> bytes:
+        if self._usage is False:
+            return DONE
+        rest = {"usage": completion_usage(answer.usage, answer.cost), **answer.completion.extra}
+        return self._head + b"[]," + _dumps(rest)[1:] + b"\n\n" + DONE
+
+
+# ── our own dialects ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def chat_events(stream: Stream[ChatAnswer], session_id: str) -> Pieces:
+    """`start`, then `delta` …, then `end`; an `error` instead of the end."""
+    start = {
+        "id": stream.answer_id,
+        "request_id": stream.request_id,
+        "session_id": session_id,
+        "model": stream.model,
+    }
+    yield b"event: start\ndata: " + _dumps(start) + b"\n\n"
+    for item in stream:
+        if isinstance(item, ChatAnswer):
+            yield b"event: end\ndata: " + _dumps(chat_body(item)) + b"\n\n"
+        elif item:
+            piece = b"".join(
+                [b'event: delta\ndata: {"text":' + _dumps(delta.text) + b"}\n\n" for delta in item if delta.text]
+            )
+            yield piece or PING
+        else:
+            yield PING
+
+
+def refused_event(stream: Stream[ChatAnswer]) -> Callable[[ParleyError], bytes]:
+    def refusal(error: ParleyError) -> bytes:
+        return b"event: error\ndata: " + _dumps({"error": envelope(error, stream.request_id)}) + b"\n\n"
+
+    return refusal
+
+
+def chat_lines(stream: Stream[ChatAnswer]) -> Pieces:
+    """`{"text": …}` …, then the end object; `{"error": …}` instead of it. While waiting, empty lines."""
+    for item in stream:
+        if isinstance(item, ChatAnswer):
+            yield _dumps(chat_body(item)) + b"\n"
+        elif item:
+            piece = b"".join([b'{"text":' + _dumps(delta.text) + b"}\n" for delta in item if delta.text])
+            yield piece or _BLANK_LINE
+        else:
+            yield _BLANK_LINE
+
+
+def refused_line(stream: Stream[ChatAnswer]) -> Callable[[ParleyError], bytes]:
+    def refusal(error: ParleyError) -> bytes:
+        return _dumps({"error": envelope(error, stream.request_id)}) + b"\n"
+
+    return refusal

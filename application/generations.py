@@ -1,0 +1,118 @@
+"""Makes generations, whole or as streams."""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Generic, TypeVar
+
+from application.call import Call
+from application.generation import Generation, Order, Outcome
+from application.ports import Clock, Journal, Record
+from domain.completion import Completion, Delta
+from domain.errors import ClientGone, UpstreamTruncated
+from domain.usage import PriceBook
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Generations:
+    """Makes generations. `gate_seconds` is how long a stream may wait for its first event before it is committed."""
+
+    journal: Journal
+    prices: PriceBook
+    clock: Clock
+    record: Record
+    gate_seconds: float = 15.0
+
+    def complete(self, order: Order, call: Call) -> Outcome:
+        generation = Generation(self, order, call)
+        generation.open()
+        try:
+            completion = order.deployment.chat.complete(generation.prompt(), call.cancellation)
+        except BaseException as error:
+            generation.cut(error)
+            raise
+        return generation.finish(completion)
+
+    def stream(self, order: Order, call: Call, answer: Callable[[Outcome], Answer]) -> "Stream[Answer]":
+        """Return when the upstream's first event is in, or after the gate; until then every error is raised here."""
+        generation = Generation(self, order, call)
+        generation.open()
+        stream = Stream(generation, answer)
+        stream.start(self.clock.monotonic() + self.gate_seconds)
+        return stream
+
+
+class Stream(Generic[Answer]):
+    """The deltas of a generation as they arrive, then its answer.
+
+    An empty list is a heartbeat. A ParleyError raised on the way means that what was relayed is not a whole answer.
+    `close` must be called in any case; it is idempotent, and settles what nobody settled.
+    """
+
+    def __init__(self, generation: Generation, answer: Callable[[Outcome], Answer]) -> None:
+        self.request_id = generation.call.request_id
+        self.model = generation.order.deployment.id
+        self.answer_id = generation.order.turn.answer_id if generation.order.turn else None
+        self._generation = generation
+        self._answer = answer
+        self._source: Iterator[list[Delta] | Completion] = iter(())
+        self._heard = self._all_heard()
+        self._waiting: list[list[Delta] | Completion] = []
+        self._relay = self._relayed()
+
+    def __iter__(self) -> Iterator[list[Delta] | Answer]:
+        return self._relay
+
+    def start(self, until: float) -> None:
+        """Dial, and block until the first event or the closing is in, or the monotonic clock says `until`."""
+        generation = self._generation
+        try:
+            self._source = generation.order.deployment.chat.stream(generation.prompt(), generation.call.cancellation)
+            self._wait(until)
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    def close(self) -> None:
+        self._relay.close()
+        self._end(ClientGone())
+
+    def _relayed(self) -> Generator[list[Delta] | Answer, None, None]:
+        try:
+            yield from self._items()
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    def _wait(self, until: float) -> None:
+        now = self._generation.books.clock.monotonic
+        while not self._waiting:
+            item = next(self._heard)
+            if item or now() >= until:
+                self._waiting.append(item)
+
+    def _items(self) -> Iterator[list[Delta] | Answer]:
+        for item in chain(self._waiting, self._heard):
+            if isinstance(item, Completion):
+                yield self._answer(self._generation.finish(item))
+                return
+            yield item
+
+    def _all_heard(self) -> Iterator[list[Delta] | Completion]:
+        """What arrives counts from here on, whether or not a client will read it."""
+        heard = self._generation.heard
+        for item in self._source:
+            if item and not isinstance(item, Completion):
+                heard(item)
+            yield item
+        raise UpstreamTruncated
+
+    def _end(self, error: BaseException) -> None:
+        try:
+            close = getattr(self._source, "close", None)
+            if close is not None:
+                close()
+        finally:
+            self._generation.cut(error)

@@ -1,0 +1,69 @@
+"""What has arrived of an answer: enough to count it and, for a session, to keep it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from domain.completion import Completion, Delta, JsonObject
+from domain.tokens import TokenMeter
+
+
+class Heard:
+    """O(1) per stream unless it has to `keep` the text; `first_at` is the monotonic time of the first event."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self.first_at: float | None = None
+        self._keep = keep
+        self._meter = TokenMeter()
+        self._pieces: list[str] = []
+        self._reported = 0
+
+    @property
+    def tokens(self) -> int:
+        """Estimated, of the whole output: what is visible and what is not."""
+        return self._meter.tokens
+
+    def text(self) -> str:
+        """The visible text; empty for a stream that is not kept."""
+        return "".join(self._pieces)
+
+    def unreported(self) -> str:
+        """The text since the last call."""
+        fresh = "".join(self._pieces[self._reported :])
+        self._reported = len(self._pieces)
+        return fresh
+
+    def add(self, deltas: list[Delta], now: float) -> None:
+        if self.first_at is None:
+            self.first_at = now
+        for delta in deltas:
+            if delta.text:
+                self._meter.add(delta.text)
+                if self._keep:
+                    self._pieces.append(delta.text)
+            else:
+                self._meter.add(delta.reasoning)
+                self._count(choice.get("delta") for choice in delta.choices)
+
+    def add_whole(self, completion: Completion) -> None:
+        """An answer that was not streamed; the closing of a stream has nothing new."""
+        if completion.choices:
+            self._pieces.append(completion.text)
+            self._count(choice.get("message") for choice in completion.choices)
+            self._count({"content": _reasoning(choice.get("message") or {})} for choice in completion.choices)
+
+    def _count(self, messages: Iterator[JsonObject | None]) -> None:
+        """All output in a message is billed, whether or not it is visible text: tool arguments, further choices."""
+        for message in messages:
+            for text in _texts(message or {}):
+                self._meter.add(text)
+
+
+def _texts(message: Mapping[str, Any]) -> Iterator[str]:
+    called = ((call or {}).get("function") or {} for call in message.get("tool_calls") or ())
+    for text in (message.get("content"), *(function.get("arguments") for function in called)):
+        if isinstance(text, str):
+            yield text
+
+
+def _reasoning(message: Mapping[str, Any]) -> object:
+    return message.get("reasoning_content") or message.get("reasoning")

@@ -1,0 +1,64 @@
+"""What the journal keeps of a generation: enough to settle it, whoever is killed meanwhile."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from domain.ledger import LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The part of a record that only a session's turn has."""
+
+    session_id: str
+    question_id: str
+    answer_id: str
+    question: str
+    title: str | None = None
+    """The session's new title, when it has none yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Written before the provider is dialled."""
+
+    request_id: str
+    user_id: str
+    key_id: str
+    model_requested: str
+    model: str
+    """`provider/model` of the deployment."""
+    provider: str
+    prompt_tokens: int
+    """Estimated; billed when nobody counted."""
+    started_at: datetime
+    streamed: bool
+    price_version: str
+    turn: Turn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """Written at most every 0.5 s while an answer arrives."""
+
+    request_id: str
+    output_tokens: int
+    """Estimated, of all the output so far."""
+    text: str
+    """What has arrived since the last such record; empty outside sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The end of a generation: its rows, and its messages when it belongs to a session."""
+
+    request_id: str
+    entries: tuple[LedgerEntry, ...]
+    turn: Turn | None = None
+    answer: str = ""
+    """The assistant's text; a turn whose answer is empty stores no messages."""
+    finish_reason: str | None = None
+    complete: bool = True
+    ended_at: datetime | None = None
+    lost: bool = field(default=False, compare=False)
+    """Made by the reaper for a worker that died."""

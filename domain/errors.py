@@ -1,0 +1,333 @@
+"""Everything that can go wrong, in the words of the domain.
+
+ParleyError
+├── InvalidRequest              the caller must change the request
+│   ├── InvalidJson · InvalidEncoding · JsonTooDeep · UnknownField · UnsupportedParameter
+│   └── TooManyMessages
+├── PayloadTooLarge · UnsupportedMediaType · RequestTimeout
+├── Unauthenticated
+├── Forbidden
+│   └── ModelNotAllowed
+├── NotFound
+│   └── UnknownModel
+├── Conflict
+│   └── ConversationBusy
+├── RateLimited
+├── Unavailable                 our side; the same request may succeed later
+│   ├── Overloaded · DatabaseUnavailable · DatabaseBusy · AccountingUnavailable
+│   └── ServerShuttingDown
+├── Cancelled                   the generation was ended from our side of the wire
+│   ├── ClientGone · StoppedByUser
+└── ProviderError               the provider's side
+    ├── UpstreamUnreachable · UpstreamDns · UpstreamTls · UpstreamReset
+    ├── UpstreamConnectTimeout · UpstreamTimeout · UpstreamIdleTimeout · UpstreamTotalTimeout
+    ├── UpstreamRateLimited · UpstreamOverloaded · UpstreamAuth · UpstreamRejected · UpstreamFailed
+    ├── ContextLengthExceeded · ContentFiltered
+    ├── UpstreamBadContent · UpstreamBadJson · UpstreamRedirect · UpstreamTooLarge
+    └── UpstreamTruncated · UpstreamMalformed · UpstreamEventTooLarge · MaxOutputExceeded
+
+The HTTP status of each lives in `api/errors.py`; a test asserts that every class has one.
+"""
+
+from typing import ClassVar
+
+
+class ParleyError(Exception):
+    """Base of every error that a caller may see.
+
+    `code` is part of the public contract. `retryable` tells whether the same request can succeed later without
+    a change. `param` names the offending field (`messages.0.role`), `retry_after` is in whole seconds.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+    default: ClassVar[str] = "The request could not be served."
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+        provider: str | None = None,
+    ) -> None:
+        super().__init__(message or self.default)
+        self.message = message or self.default
+        self.param = param
+        self.retry_after = retry_after
+        self.provider = provider
+
+
+class InvalidRequest(ParleyError):
+    code = "invalid_request"
+    default = "The request is not valid."
+
+
+class InvalidJson(InvalidRequest):
+    code = "invalid_json"
+    default = "The body is not valid JSON."
+
+
+class InvalidEncoding(InvalidRequest):
+    code = "invalid_encoding"
+    default = "The body must be UTF-8 without a byte order mark."
+
+
+class JsonTooDeep(InvalidRequest):
+    code = "json_too_deep"
+    default = "The body is nested more than 32 levels deep."
+
+
+class UnknownField(InvalidRequest):
+    code = "unknown_field"
+    default = "The request has a field that is not accepted here."
+
+
+class UnsupportedParameter(InvalidRequest):
+    code = "unsupported_parameter"
+    default = "The provider of this model does not support a parameter."
+
+
+class TooManyMessages(InvalidRequest):
+    code = "too_many_messages"
+    default = "At most 2,000 messages are accepted."
+
+
+class PayloadTooLarge(ParleyError):
+    code = "request_too_large"
+    default = "The request is too large."
+
+
+class UnsupportedMediaType(ParleyError):
+    code = "unsupported_media_type"
+    default = "The body must be application/json."
+
+
+class RequestTimeout(ParleyError):
+    code = "request_timeout"
+    retryable = True
+    default = "The request body did not arrive in time."
+
+
+class Unauthenticated(ParleyError):
+    code = "unauthenticated"
+    default = "A valid bearer token is required."
+
+
+class Forbidden(ParleyError):
+    code = "forbidden"
+    default = "This key may not do that."
+
+
+class ModelNotAllowed(Forbidden):
+    code = "model_not_allowed"
+    default = "This key may not use that model."
+
+
+class NotFound(ParleyError):
+    code = "not_found"
+    default = "There is no such object."
+
+
+class UnknownModel(NotFound):
+    code = "model_not_found"
+    default = "There is no such model."
+
+
+class Conflict(ParleyError):
+    code = "conflict"
+    default = "The object exists already."
+
+
+class ConversationBusy(Conflict):
+    code = "conversation_busy"
+    retryable = True
+    default = "Another message of this session is being answered."
+
+
+class RateLimited(ParleyError):
+    code = "rate_limited"
+    retryable = True
+    default = "Too many requests."
+
+
+class Unavailable(ParleyError):
+    code = "unavailable"
+    retryable = True
+    default = "The service is not available at the moment."
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+    default = "Too many requests are in flight."
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "db_unavailable"
+    default = "The database does not answer."
+
+
+class DatabaseBusy(Unavailable):
+    code = "db_busy"
+    default = "All database connections are busy."
+
+
+class AccountingUnavailable(Unavailable):
+    code = "accounting_unavailable"
+    default = "The call could not be recorded, so it was not made."
+
+
+class ServerShuttingDown(Unavailable):
+    code = "server_shutting_down"
+    default = "The server is shutting down."
+
+
+class Cancelled(ParleyError):
+    code = "cancelled"
+    default = "The generation was cancelled."
+
+
+class ClientGone(Cancelled):
+    code = "client_gone"
+    default = "The client closed the connection."
+
+
+class StoppedByUser(Cancelled):
+    code = "stopped"
+    default = "The generation was stopped on request."
+
+
+class ProviderError(ParleyError):
+    """Raised by `ChatModel`s only. `dialled` is False when the provider certainly never saw the request."""
+
+    code = "upstream_error"
+    default = "The provider failed."
+    dialled: ClassVar[bool] = True
+
+
+class UpstreamUnreachable(ProviderError):
+    code = "upstream_unreachable"
+    retryable = True
+    default = "The provider refused the connection."
+    dialled = False
+
+
+class UpstreamDns(ProviderError):
+    code = "upstream_dns"
+    default = "The provider's address could not be resolved."
+    dialled = False
+
+
+class UpstreamTls(ProviderError):
+    code = "upstream_tls"
+    default = "The provider's certificate was not accepted."
+    dialled = False
+
+
+class UpstreamReset(ProviderError):
+    code = "upstream_reset"
+    retryable = True
+    default = "The provider cut the connection."
+
+
+class UpstreamConnectTimeout(ProviderError):
+    code = "upstream_connect_timeout"
+    retryable = True
+    default = "The provider did not accept a connection in time."
+    dialled = False
+
+
+class UpstreamTimeout(ProviderError):
+    code = "upstream_timeout"
+    default = "The provider did not answer in time."
+
+
+class UpstreamIdleTimeout(ProviderError):
+    code = "upstream_idle_timeout"
+    default = "The provider stopped sending."
+
+
+class UpstreamTotalTimeout(ProviderError):
+    code = "upstream_total_timeout"
+    default = "The answer took longer than a request may take."
+
+
+class UpstreamRateLimited(ProviderError):
+    code = "upstream_rate_limited"
+    retryable = True
+    default = "The provider is limiting requests."
+
+
+class UpstreamOverloaded(ProviderError):
+    code = "upstream_overloaded"
+    retryable = True
+    default = "The provider is overloaded."
+
+
+class UpstreamAuth(ProviderError):
+    code = "upstream_auth"
+    default = "The provider did not accept the gateway's credential."
+
+
+class UpstreamRejected(ProviderError):
+    """The provider answered 4xx to the content of the request; `param` is the provider's when it named one."""
+
+    code = "upstream_rejected"
+    default = "The provider rejected the request."
+
+
+class UpstreamFailed(ProviderError):
+    code = "upstream_error"
+    retryable = True
+    default = "The provider failed."
+
+
+class ContextLengthExceeded(UpstreamRejected):
+    code = "context_length_exceeded"
+    default = "The conversation is longer than the model's context window."
+
+
+class ContentFiltered(UpstreamRejected):
+    code = "content_filter"
+    default = "The provider's content filter rejected the request."
+
+
+class UpstreamBadContent(ProviderError):
+    code = "upstream_bad_content"
+    default = "The provider answered with an unexpected content type."
+
+
+class UpstreamBadJson(ProviderError):
+    code = "upstream_bad_json"
+    retryable = True
+    default = "The provider's answer could not be parsed."
+
+
+class UpstreamRedirect(ProviderError):
+    code = "upstream_redirect"
+    default = "The provider answered with a redirect, which is not followed."
+
+
+class UpstreamTooLarge(ProviderError):
+    code = "upstream_too_large"
+    default = "The provider's answer is larger than allowed."
+
+
+class UpstreamTruncated(ProviderError):
+    code = "upstream_truncated"
+    default = "The provider's stream ended before its answer was complete."
+
+
+class UpstreamMalformed(ProviderError):
+    code = "upstream_malformed"
+    default = "The provider's stream contains too many malformed events."
+
+
+class UpstreamEventTooLarge(ProviderError):
+    code = "upstream_event_too_large"
+    default = "The provider sent an event of more than 1 MB."
+
+
+class MaxOutputExceeded(ProviderError):
+    code = "max_output_exceeded"
+    default = "The provider's answer passed the output limit."

@@ -1,0 +1,74 @@
+"""An estimate of token counts, for the moments when no provider counted."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from domain.usage import Source, Usage
+
+METHOD = "chars/4"
+_PER_MESSAGE = 4
+_PER_IMAGE = 765
+_NARROW_PER_TOKEN = 4
+_WIDE = "\u2e80"
+"""From here on a character is about one token: CJK, kana, hangul."""
+
+
+def estimate_text(text: str) -> int:
+    """About one token per four Latin characters and one per CJK character; 0 only for empty text."""
+    meter = TokenMeter()
+    meter.add(text)
+    return meter.tokens
+
+
+def estimate_messages(messages: Iterable[Mapping[str, Any]]) -> int:
+    """Tokens of a prompt in OpenAI's message shape, its per-message overhead included."""
+    return sum(map(_message, messages))
+
+
+def estimate_prompt(messages: Iterable[Mapping[str, Any]], tools: object = None) -> int:
+    """Tokens of messages and tool definitions."""
+    return estimate_messages(messages) + (estimate_text(repr(tools)) if tools else 0)
+
+
+class TokenMeter:
+    """Counts the tokens of text that arrives in pieces, without keeping the text."""
+
+    __slots__ = ("_narrow", "_wide")
+
+    def __init__(self) -> None:
+        self._narrow = 0
+        self._wide = 0
+
+    def add(self, text: str) -> None:
+        if text.isascii():
+            self._narrow += len(text)
+        else:
+            wide = sum(1 for char in text if char >= _WIDE)
+            self._wide += wide
+            self._narrow += len(text) - wide
+
+    @property
+    def tokens(self) -> int:
+        return 0 if not self._narrow + self._wide else self._wide + self._narrow // _NARROW_PER_TOKEN + 1
+
+
+def estimated(prompt_tokens: int, output_tokens: int) -> Usage:
+    return Usage(input=prompt_tokens, output=output_tokens, source=Source.ESTIMATED)
+
+
+def _message(message: Mapping[str, Any]) -> int:
+    calls = message.get("tool_calls")
+    return _PER_MESSAGE + _content(message.get("content")) + (estimate_text(repr(calls)) if calls else 0)
+
+
+def _content(content: object) -> int:
+    if isinstance(content, str):
+        return estimate_text(content)
+    if not isinstance(content, list):
+        return 0
+    return sum(_part(part) for part in content if isinstance(part, Mapping))
+
+
+def _part(part: Mapping[str, Any]) -> int:
+    text = part.get("text")
+    return estimate_text(text) if isinstance(text, str) else _PER_IMAGE

@@ -1,0 +1,85 @@
+"""Token usage, prices and money."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+NANO = 1_000_000_000
+_PER_MILLION = 1_000_000
+
+
+class Source(StrEnum):
+    """Who counted the tokens."""
+
+    PROVIDER = "provider"
+    ESTIMATED = "estimated"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens in disjoint classes: every token is in exactly one of them.
+
+    `input` excludes cached and cache-written tokens, `output` excludes reasoning tokens.
+    """
+
+    input: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    source: Source = Source.NONE
+
+    @property
+    def prompt_tokens(self) -> int:
+        return self.input + self.cached_input + self.cache_write
+
+    @property
+    def completion_tokens(self) -> int:
+        return self.output + self.reasoning
+
+    @property
+    def total_tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Nano-units of money per million tokens of each class.
+
+    A class without a price of its own costs what its parent class costs: cached input and cache writes as input,
+    reasoning as output.
+    """
+
+    input: int
+    output: int
+    cached_input: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+
+    def cost(self, usage: Usage) -> int:
+        """Nano-units for `usage`, rounded half up once, at the end."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        write = self.input if self.cache_write is None else self.cache_write
+        reasoning = self.output if self.reasoning is None else self.reasoning
+        total = (
+            usage.input * self.input
+            + usage.cached_input * cached
+            + usage.cache_write * write
+            + usage.output * self.output
+            + usage.reasoning * reasoning
+        )
+        return (total + _PER_MILLION // 2) // _PER_MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBook:
+    """The prices in force; `version` names this exact set in every ledger row."""
+
+    version: str
+    prices: Mapping[str, Price]
+
+    def cost(self, model: str, usage: Usage) -> int | None:
+        """Nano-units for `usage` of `provider/model`; None when the model has no price, never 0 instead."""
+        price = self.prices.get(model)
+        return None if price is None else price.cost(usage)

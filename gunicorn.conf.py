@@ -1,0 +1,56 @@
+"""How gunicorn runs Parley: started by `parley serve`, or by hand with `gunicorn -c gunicorn.conf.py wsgi:app`."""
+
+import os
+import shutil
+from typing import Any
+
+from infrastructure.settings import load
+
+_settings = load()
+_metrics = _settings.home / "metrics"
+
+bind = _settings.bind
+workers = _settings.workers
+worker_class = "gevent"
+worker_connections = 1000
+timeout = 60
+keepalive = 5  # also the deadline for a request's headers
+graceful_timeout = round(_settings.server["drain"]) + 10  # our own drain ends first, so nobody is killed
+limit_request_line = 8190
+limit_request_fields = 64
+limit_request_field_size = 8190
+header_map = "refuse"
+control_socket_disable = True
+preload_app = False  # connections and journals belong to one process
+accesslog = None  # Parley writes one line per request itself
+logger_class = "infrastructure.logging.GunicornLogger"
+proc_name = "parley"
+
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)  # read by prometheus_client when the workers import it
+
+
+# What a hook imports, it imports in the worker, which is patched by then; the master stays unpatched and small.
+
+
+def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """Counters begin anew with the master: files of earlier workers would be added to ours."""
+    shutil.rmtree(_metrics, ignore_errors=True)
+    _metrics.mkdir(parents=True, exist_ok=True)
+
+
+def post_worker_init(worker: Any) -> None:
+    from infrastructure.worker import start  # noqa: PLC0415 - see above
+
+    start(worker)
+
+
+def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    from infrastructure.worker import stop  # noqa: PLC0415 - see above
+
+    stop(worker)
+
+
+def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+    """In the master: a dead worker's gauges must not be summed for ever."""
+    for gauge in _metrics.glob(f"gauge_live*_{worker.pid}.db"):
+        gauge.unlink(missing_ok=True)

@@ -1,0 +1,43 @@
+"""The application factory: the one place where everything meets."""
+
+from typing import Any
+
+from flask import Flask
+
+from api.limits import init_limits
+from api.openapi import build_document
+from api.v1 import MODULES
+from api.wiring import init_api
+from infrastructure.container import Container
+from infrastructure.logging import configure_logging
+from infrastructure.metrics import init_metrics
+from infrastructure.redaction import secrets_of
+from infrastructure.settings import Settings
+
+
+def create_app(settings: Settings) -> Flask:
+    """Connects to nothing yet: what runs in the background is started by `infrastructure.worker`."""
+    container = build_container(settings)
+    app = Flask("parley", static_folder=None)
+    app.extensions["parley"] = container
+    container.wire(modules=MODULES, warn_unresolved=True)
+    init_api(app)
+    init_limits(app, counters=container.counters(), record=container.record(), default_rpm=settings.default_rpm)
+    init_metrics(app, settings.metrics_token, container.prometheus().registry)
+    return app
+
+
+def build_container(settings: Settings) -> Container:
+    """Parts are built when they are first asked for, so a command pays only for what it uses."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    configure_logging(secrets_of(settings))
+    return Container(settings=settings)
+
+
+def container_of(app: Any) -> Container:
+    container: Container = app.extensions["parley"]
+    return container
+
+
+def openapi_document(app: Flask) -> dict[str, Any]:
+    return build_document(app)

@@ -1,0 +1,192 @@
+"""The command `parley`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import orjson
+
+from application.identity import KeyOrder
+from domain.errors import Conflict, ParleyError
+from domain.usage import NANO
+from domain.user import Role, Scope
+from infrastructure import schema
+from infrastructure.app import build_container, create_app, openapi_document
+from infrastructure.configuration import ConfigurationError
+from infrastructure.container import Container
+from infrastructure.settings import Settings, load
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+Command = Callable[[Settings, argparse.Namespace], None]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0, 1 for a failure that is explained on standard error, 2 for wrong usage."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.command(load(), arguments)
+    except (ConfigurationError, ParleyError, schema.SchemaError) as error:
+        print(f"parley: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def serve(settings: Settings, _: argparse.Namespace) -> None:
+    """Become gunicorn. The embedded store is migrated first; other stores wait for `parley migrate`."""
+    container = build_container(settings)
+    if settings.embedded:
+        schema.migrate(container.engine())
+    revision, head = schema.state(container.engine())
+    if revision == head:
+        _announce_first_key(container, settings)
+    else:
+        print(f"parley: the schema is at {revision}, this program needs {head}: run `parley migrate`", file=sys.stderr)
+    container.engine().dispose()
+    os.chdir(_ROOT)
+    command = [sys.executable, "-m", "gunicorn", "-c", str(_ROOT / "gunicorn.conf.py"), "wsgi:app"]
+    os.execve(sys.executable, command, {**os.environ, **_absolute(settings)})  # noqa: S606 - the same program, no shell
+
+
+def migrate(settings: Settings, _: argparse.Namespace) -> None:
+    engine = build_container(settings).engine()
+    schema.migrate(engine)
+    print(f"parley: the schema is at {schema.state(engine)[0]}")
+
+
+def check(settings: Settings, _: argparse.Namespace) -> None:
+    """Validate everything that a start would need, then print the effective configuration."""
+    build_container(settings).models()
+    print(orjson.dumps(settings.effective() | {"hash": settings.config_hash}, option=orjson.OPT_INDENT_2).decode())
+
+
+def reconcile(settings: Settings, _: argparse.Namespace) -> None:
+    """Make the sums anew from the ledger and say how far they had drifted."""
+    print(f"parley: {build_container(settings).rollups().rebuild()} groups differed from the ledger and were rebuilt")
+
+
+def openapi(settings: Settings, _: argparse.Namespace) -> None:
+    print(orjson.dumps(openapi_document(create_app(settings)), option=orjson.OPT_INDENT_2).decode())
+
+
+def users_create(settings: Settings, arguments: argparse.Namespace) -> None:
+    """The password is the first line of standard input; an empty one makes an account that cannot log in."""
+    password = "" if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    identity = build_container(settings).identity()
+    print(identity.create_user(arguments.email, Role(arguments.role), password or None).id)
+
+
+def keys_create(settings: Settings, arguments: argparse.Namespace) -> None:
+    """The token alone on standard output, so that a script can keep it."""
+    order = KeyOrder(
+        name=arguments.name,
+        scopes=frozenset(Scope(scope) for scope in arguments.scope),
+        models=tuple(arguments.model),
+        rpm=arguments.rpm,
+        tpm=arguments.tpm,
+        concurrency=arguments.concurrency,
+        budget=arguments.budget,
+        window=arguments.window,
+    )
+    print(build_container(settings).identity().create_key(arguments.user, order)[1])
+
+
+def keys_list(settings: Settings, _: argparse.Namespace) -> None:
+    for key in build_container(settings).identity().all_keys():
+        state = "revoked" if key.revoked_at else "active"
+        print(key.id, key.kid, f"…{key.last4}", key.user_id, state, _minute(key.created_at), key.name, sep="\t")
+
+
+def keys_revoke(settings: Settings, arguments: argparse.Namespace) -> None:
+    build_container(settings).identity().revoke_key(arguments.id)
+
+
+def _announce_first_key(container: Container, settings: Settings) -> None:
+    try:
+        first = container.identity().bootstrap()
+    except Conflict:  # another process was first
+        return
+    if first is not None:
+        user, token = first
+        print(f"\n  First start: made the administrator {user.email} and an API key, shown only now:\n\n    {token}\n")
+        print(f"  curl http://{settings.bind}/api/v1/chat/completions -H 'Authorization: Bearer {token}' \\")
+        model = container.models().default()
+        body = f'{{"model": "{model}", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+        print(f"    -H 'Content-Type: application/json' -d '{body}'\n", flush=True)
+
+
+def _absolute(settings: Settings) -> dict[str, str]:
+    """Gunicorn runs in the program's folder; what was relative to the caller's must not move."""
+    config = {"PARLEY_CONFIG": str(settings.config_path)} if settings.config_path else {}
+    return {"PARLEY_HOME": str(settings.home), "DATABASE_URL": settings.database_url, **config}
+
+
+def _money(text: str) -> int:
+    try:
+        nano = Decimal(text) * NANO
+    except InvalidOperation:
+        raise argparse.ArgumentTypeError("an amount of money, as 12.50") from None
+    if nano < 0 or nano != int(nano):
+        raise argparse.ArgumentTypeError("an amount of money of at most nine decimals")
+    return int(nano)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1")
+    return int(text)
+
+
+def _minute(moment: datetime) -> str:
+    return moment.isoformat(timespec="minutes")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="parley", description="A self-hosted AI gateway.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _command(commands, "serve", serve, "run the gateway")
+    _command(commands, "migrate", migrate, "bring the schema to this version; safe to run twice at once")
+    _command(commands, "check", check, "validate the configuration and print it without secrets")
+    _command(commands, "reconcile", reconcile, "rebuild the usage sums from the ledger")
+    _command(commands, "openapi", openapi, "print the OpenAPI document")
+    _users(commands)
+    _keys(commands)
+    return parser
+
+
+def _users(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    users = commands.add_parser("users", help="accounts").add_subparsers(required=True, metavar="COMMAND")
+    create = _command(users, "create", users_create, "make an account; the password comes on standard input")
+    create.add_argument("email")
+    create.add_argument("--role", choices=[role.value for role in Role], default=Role.MEMBER.value)
+
+
+def _keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    keys = commands.add_parser("keys", help="API keys").add_subparsers(required=True, metavar="COMMAND")
+    create = _command(keys, "create", keys_create, "make a key and print it alone")
+    create.add_argument("--user", required=True, metavar="EMAIL")
+    create.add_argument("--name", required=True)
+    create.add_argument("--scope", action="append", default=[], choices=[scope.value for scope in Scope])
+    create.add_argument("--model", action="append", default=[], metavar="PROVIDER/MODEL")
+    for limit in ("--rpm", "--tpm", "--concurrency"):
+        create.add_argument(limit, type=_positive, metavar="N")
+    create.add_argument("--budget", type=_money, metavar="AMOUNT")
+    create.add_argument("--window", choices=["day", "week", "month", "total"])
+    _command(keys, "list", keys_list, "all keys, newest first")
+    _command(keys, "revoke", keys_revoke, "end a key at once").add_argument("id", metavar="ID")
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, command: Command, purpose: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=purpose)
+    parser.set_defaults(command=command)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

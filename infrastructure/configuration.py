@@ -1,0 +1,117 @@
+"""The shape of `parley.toml`. An unknown key is an error: a typing mistake must not change a limit silently."""
+
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import validate
+
+from adapters.ai.profile import REMOTE_WIRES
+from domain.usage import NANO, Price
+
+_SECONDS = validate.Range(min=0, min_inclusive=False, max=86_400)
+_ENTRY_DEPTH = 2
+_HIGHEST_PRICE = 1_000_000
+_NAME = validate.Regexp(r"^[a-z][a-z0-9_-]{0,31}$", error="a name has lower-case letters, digits, _ and -")
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the message says where and why, and holds no secret."""
+
+
+class Strict(ma.Schema):
+    class Meta:
+        unknown = ma.RAISE
+
+
+class Deadlines(Strict):
+    connect = ma.fields.Float(validate=_SECONDS)
+    headers = ma.fields.Float(validate=_SECONDS)
+    first_token = ma.fields.Float(validate=_SECONDS)
+    idle = ma.fields.Float(validate=_SECONDS)
+    total = ma.fields.Float(validate=_SECONDS)
+
+
+class Provider(Strict):
+    wire = ma.fields.String(load_default=REMOTE_WIRES[0], validate=validate.OneOf(REMOTE_WIRES))
+    base_url = ma.fields.Url(schemes={"http", "https"}, require_tld=False)
+    api_key_env = ma.fields.String(validate=validate.Regexp(r"^[A-Z][A-Z0-9_]*$"))
+    models = ma.fields.List(ma.fields.String(validate=validate.Length(min=1, max=200)), load_default=lambda: ["*"])
+    deadlines = ma.fields.Nested(Deadlines, load_default=dict)
+
+
+class Retries(Strict):
+    per_deployment = ma.fields.Integer(strict=True, load_default=1, validate=validate.Range(0, 1))
+    budget = ma.fields.Float(load_default=0.2, validate=validate.Range(0, 1))
+
+
+class Server(Strict):
+    """Seconds, except `in_flight`: the generations a worker makes at once."""
+
+    heartbeat = ma.fields.Float(load_default=5.0, validate=_SECONDS)
+    gate = ma.fields.Float(load_default=15.0, validate=_SECONDS)
+    client_send = ma.fields.Float(load_default=30.0, validate=_SECONDS)
+    body_read = ma.fields.Float(load_default=15.0, validate=_SECONDS)
+    drain = ma.fields.Float(load_default=30.0, validate=_SECONDS)
+    in_flight = ma.fields.Integer(strict=True, load_default=400, validate=validate.Range(1, 100_000))
+    journal = ma.fields.String(load_default="sync", validate=validate.OneOf(["sync", "write"]))
+
+
+class Limits(Strict):
+    rpm = ma.fields.Integer(strict=True, load_default=None, allow_none=True, validate=validate.Range(1, 10_000_000))
+
+
+class Money(ma.fields.Field[int]):
+    """Money per million tokens, as a decimal number; loaded as whole nano-units."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not 0 <= value <= _HIGHEST_PRICE:
+            raise ma.ValidationError("a price is a number from 0 to 1,000,000")
+        nano = Decimal(value) * NANO
+        if nano != int(nano):
+            raise ma.ValidationError("a price has at most nine decimals")
+        return int(nano)
+
+
+class PriceTable(Strict):
+    input = Money(required=True)
+    output = Money(required=True)
+    cached_input = Money()
+    cache_write = Money()
+    reasoning = Money()
+
+    @ma.post_load
+    def make(self, fields: dict[str, int], **_: Any) -> Price:
+        return Price(**fields)
+
+
+class Document(Strict):
+    providers = ma.fields.Dict(ma.fields.String(validate=_NAME), ma.fields.Nested(Provider), load_default=dict)
+    deadlines = ma.fields.Nested(Deadlines, load_default=dict)
+    retries = ma.fields.Nested(Retries, load_default=lambda: Retries().load({}))
+    server = ma.fields.Nested(Server, load_default=lambda: Server().load({}))
+    limits = ma.fields.Nested(Limits, load_default=lambda: Limits().load({}))
+    prices = ma.fields.Dict(ma.fields.String(), ma.fields.Nested(PriceTable), load_default=dict)
+
+
+def read(path: Path | None) -> dict[str, Any]:
+    """The document at `path` with defaults filled in; of an empty one when there is no path."""
+    try:
+        text = "" if path is None else path.read_text("utf-8")
+        return dict(Document().load(tomllib.loads(text, parse_float=Decimal)))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from None
+    except ma.ValidationError as error:
+        raise ConfigurationError(f"{path}: " + "; ".join(_lines(error.messages))) from None
+
+
+def _lines(messages: Any, path: tuple[str, ...] = ()) -> list[str]:
+    if isinstance(messages, dict):
+        return [line for key, inner in messages.items() for line in _lines(inner, (*path, str(key)))]
+    # marshmallow nests the errors of a dictionary's entries under `key` and `value`, which say nothing to a reader.
+    named = [part for depth, part in enumerate(path) if depth != _ENTRY_DEPTH or part not in {"key", "value"}]
+    return [f"{'.'.join(named)}: {' '.join(str(message) for message in messages)}"]

@@ -1,0 +1,177 @@
+"""Clients that leave, stop reading or ask for a stop: the provider is not left running, and what came is counted."""
+
+import json
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.servers.gateway import FAST, Gateway
+from tests.servers.program import wait_until
+from tests.servers.scripted_provider import ScriptedProvider
+
+pytestmark = pytest.mark.xdist_group("clients")
+
+
+@pytest.fixture(autouse=True)
+def hung_up() -> Iterator[None]:
+    """No client of a test outlives it."""
+    yield
+    while RawClient.opened:
+        RawClient.opened.pop().close()
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider) -> Iterator[Gateway]:
+    config = f'[providers.scripted]\nbase_url = "{provider.base_url}"\n' + FAST
+    gateway = Gateway(tmp_path_factory.mktemp("clients"), config=config).start()
+    yield gateway
+    gateway.stop()
+
+
+class RawClient:
+    """A socket that sent one request."""
+
+    opened: ClassVar[list[socket.socket]] = []
+
+    def __init__(self, gateway: Gateway, path: str, body: dict[str, Any], receive_buffer: int = 0) -> None:
+        self.sock = socket.socket()
+        self.opened.append(self.sock)
+        if receive_buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.sock.settimeout(10)
+        self.sock.connect(("127.0.0.1", gateway.port))
+        payload = json.dumps(body).encode()
+        head = (
+            f"POST /api/v1{path} HTTP/1.1\r\nHost: parley\r\nAuthorization: Bearer {gateway.key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
+        )
+        self.sock.sendall(head.encode() + payload)
+
+    def read_until(self, mark: bytes) -> bytes:
+        heard = b""
+        while mark not in heard:
+            piece = self.sock.recv(4096)
+            assert piece, heard
+            heard += piece
+        return heard
+
+    def reset(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
+
+def a_stream(model: str) -> dict[str, Any]:
+    return {"model": f"scripted/{model}", "messages": [{"role": "user", "content": "x"}], "stream": True}
+
+
+def request_id_of(head: bytes) -> str:
+    line = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"x-request-id:"))
+    return line.split(b":")[1].strip().decode()
+
+
+def record_of(gateway: Gateway, request_id: str) -> dict[str, Any] | None:
+    records = gateway.call("GET", "/usage/records?limit=20")[1]["data"]
+    return next((record for record in records if record["request_id"] == request_id), None)
+
+
+def closed_early(provider: ScriptedProvider, request_id: str) -> bool:
+    return bool(provider.bill(request_id)["ended"] == "client_gone")
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_client_that_leaves_in_the_middle_closes_the_provider_and_is_counted_as_partial(
+    gateway: Gateway, provider: ScriptedProvider, how: str
+) -> None:
+    client = RawClient(gateway, "/chat/completions", a_stream("slow-200ms"))
+    request_id = request_id_of(client.read_until(b'"delta"'))
+    client.read_until(b'"delta"')
+
+    client.sock.close() if how == "close" else client.reset()
+
+    wait_until(lambda: closed_early(provider, request_id), 1, "upstream closed")
+    wait_until(lambda: record_of(gateway, request_id) is not None, 1, "recorded")
+    record = record_of(gateway, request_id)
+    assert record is not None
+    assert (record["state"], record["source"], record["error_code"]) == ("partial", "estimated", "client_gone")
+    assert record["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_before_the_first_byte_cancels_the_provider_and_pays_nothing(
+    gateway: Gateway, provider: ScriptedProvider, *, stream: bool
+) -> None:
+    provider.forget()
+    client = RawClient(gateway, "/chat/completions", a_stream("ttfb-1.5") | {"stream": stream})
+    wait_until(lambda: len(provider.bills()) == 1, 2, "dialled")
+    request_id = provider.bills()[0]["id"]
+
+    client.sock.close()
+
+    wait_until(lambda: record_of(gateway, request_id) is not None, 1, "recorded")
+    record = record_of(gateway, request_id)
+    assert record is not None
+    assert (record["state"], record["cost"], record["total_tokens"]) == ("failed", 0, 0)
+
+
+def test_a_client_that_stops_reading_is_given_up_after_the_send_timeout(
+    gateway: Gateway, provider: ScriptedProvider
+) -> None:
+    client = RawClient(gateway, "/chat/completions", a_stream("endless"), receive_buffer=4096)
+    request_id = request_id_of(client.read_until(b'"delta"'))
+
+    wait_until(lambda: record_of(gateway, request_id) is not None, 8, "given up")
+
+    record = record_of(gateway, request_id)
+    assert record is not None
+    assert record["state"] == "partial"
+    client.sock.close()
+
+
+def test_a_turn_can_be_stopped_and_its_text_so_far_is_kept_and_marked(
+    gateway: Gateway, provider: ScriptedProvider
+) -> None:
+    _, session = gateway.call("POST", "/sessions", {"ai_provider": "scripted", "model": "slow-100ms"})
+    client = RawClient(gateway, "/chat/stream", {"session_id": session["id"], "message": "go on"})
+    request_id = request_id_of(client.read_until(b"event: delta"))
+    client.read_until(b"event: delta")
+
+    assert gateway.call("POST", f"/chat/{request_id}/stop")[0] == 202
+    tail = client.read_until(b"0\r\n\r\n")
+
+    assert b"event: error" in tail
+    assert b'"stopped"' in tail
+    messages = gateway.call("GET", f"/sessions/{session['id']}/messages")[1]["data"]
+    assert [message["state"] for message in messages] == ["complete", "incomplete"]
+    assert messages[1]["content"]
+    assert (
+        gateway.call("POST", "/chat", {"session_id": session["id"], "message": "again", "model": "echo/echo"})[0] == 200
+    )
+
+
+def test_a_second_message_to_a_busy_session_is_refused_and_not_stored(gateway: Gateway) -> None:
+    _, session = gateway.call("POST", "/sessions", {"ai_provider": "scripted", "model": "slow-100ms"})
+    client = RawClient(gateway, "/chat/stream", {"session_id": session["id"], "message": "first"})
+    client.read_until(b"event: delta")
+
+    status, refusal = gateway.call("POST", "/chat", {"session_id": session["id"], "message": "second"})
+
+    assert (status, refusal["error"]["code"], refusal["error"]["retryable"]) == (409, "conversation_busy", True)
+    client.read_until(b"event: end")
+    contents = [m["content"] for m in gateway.call("GET", f"/sessions/{session['id']}/messages")[1]["data"]]
+    assert contents[0] == "first"
+    assert len(contents) == 2
+
+
+def test_health_stays_quick_while_a_hundred_streams_run(gateway: Gateway) -> None:
+    clients = [RawClient(gateway, "/chat/completions", a_stream("slow-200ms")) for _ in range(100)]
+    time.sleep(0.3)
+
+    started = time.monotonic()
+    assert gateway.status("/livez") == 200
+    assert time.monotonic() - started < 0.5
+    for client in clients:
+        client.sock.close()

@@ -1,0 +1,176 @@
+"""The storage contracts, and what only SQL can get wrong, on every server that Parley runs on."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import func, insert, select, update
+
+from adapters.persistence.tables import messages, rollup_watermark, usage_ledger, usage_rollups
+from adapters.persistence.usage import row_from
+from domain.errors import DatabaseBusy
+from tests.builders import NOW, a_session, a_settled, a_turn, a_user, an_entry
+from tests.contracts.apply import ApplyContract
+from tests.contracts.rollups import SETTLED_SECONDS, RollupsContract
+from tests.contracts.unit_of_work import UnitOfWorkContract
+
+
+def put(engine, ledger_id, **fields):
+    """A ledger row that has this id."""
+    entry = an_entry(request_id=f"req_{ledger_id}")
+    row = row_from(entry) | {"id": ledger_id, "day": entry.started_at.date()}
+    with engine.begin() as connection:
+        connection.execute(insert(usage_ledger).values(row | fields))
+
+
+def count(engine, table):
+    with engine.begin() as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar()
+
+
+def watermark(engine):
+    with engine.begin() as connection:
+        return connection.execute(select(rollup_watermark.c.ledger_id)).scalar()
+
+
+class TestUnitOfWork(UnitOfWorkContract):
+    def test_connections_go_back_to_the_pool(self, begin, engine):
+        for _ in range(20):
+            with begin() as work:
+                work.users.any()
+
+        assert engine.pool.checkedout() == 0
+
+    def test_one_of_many_racing_turns_gets_the_session(self, begin):
+        with begin() as work:
+            work.users.add(a_user())
+            work.sessions.add(a_session())
+
+        def race(number):
+            with begin() as work:
+                return work.turns.take("sess_1", f"req_{number}", NOW, NOW)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(race, range(8))) == 1
+
+
+class TestApply(ApplyContract):
+    def test_racing_appliers_store_everything_once(self, begin, apply, engine):
+        """The owner of a journal and its reaper, or a replay after a lost reply, at the same time."""
+        with begin() as work:
+            work.users.add(a_user())
+            for number in range(4):
+                work.sessions.add(a_session(id=f"sess_{number}"))
+        batch = [
+            a_settled(
+                session=True,
+                request_id=f"req_{number}",
+                turn=a_turn(session_id=f"sess_{number % 4}", question_id=f"q{number}", answer_id=f"a{number}"),
+            )
+            for number in range(20)
+        ]
+
+        def insist(records):
+            for _ in range(10):
+                try:
+                    return apply(records)
+                except DatabaseBusy:
+                    continue
+            raise AssertionError("always busy")
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(insist, [batch, batch[::-1], batch, batch[::-1]]))
+
+        assert (count(engine, usage_ledger), count(engine, messages)) == (40, 40)
+        with begin() as work:
+            for number in range(4):
+                assert [message.seq for message in work.messages.page(f"sess_{number}", 99, 0)] == list(range(1, 11))
+
+    def test_the_server_notes_when_a_row_came(self, apply, engine):
+        before = datetime.now(UTC)
+        apply([a_settled()])
+
+        with engine.begin() as connection:
+            moments = connection.execute(select(usage_ledger.c.recorded_at)).scalars().all()
+        # The servers run on this machine; SQLite counts in milliseconds.
+        assert all(abs((moment - before).total_seconds()) < 5 for moment in moments)
+
+
+class TestRollups(RollupsContract):
+    def test_a_missing_id_is_waited_for(self, engine, rollups, begin):
+        put(engine, 1)
+        put(engine, 3)
+        assert (rollups.advance(), watermark(engine)) == (1, 1)
+
+        put(engine, 2)
+        assert (rollups.advance(), watermark(engine)) == (2, 3)
+
+        assert rollups.rebuild() == 0
+        with begin() as work:
+            assert work.usage.lifetime("usr_1").requests == 3
+
+    def test_an_id_that_nobody_used_is_passed_in_the_end(self, engine, rollups):
+        put(engine, 1)
+        put(engine, 3)
+        assert rollups.advance() == 1
+        time.sleep(SETTLED_SECONDS + 1.1)  # the server's clock is asked for whole seconds
+
+        assert (rollups.advance(), watermark(engine)) == (1, 3)
+
+    def test_writers_at_the_same_time_count_every_row_once(self, engine, rollups, in_batches, apply, begin):
+        apply([a_settled(request_id=f"req_{number:03}") for number in range(60)])
+
+        def insist(writer):
+            added = 0
+            for _ in range(60):
+                try:
+                    added += writer.advance()
+                except DatabaseBusy:
+                    continue
+            return added
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(insist, [in_batches, in_batches, rollups, in_batches])) == 60
+
+        assert rollups.rebuild() == 0
+        with begin() as work:
+            assert work.usage.lifetime("usr_1").requests == 60
+
+    def test_a_rebuild_mends_wrong_missing_and_invented_groups(self, engine, rollups, apply, begin):
+        others = (an_entry(request_id="req_2", key_id="key_2"), an_entry(request_id="req_3", key_id="key_3"))
+        apply([a_settled(entries=(an_entry(), *others))])
+        rollups.advance()
+        with engine.begin() as connection:
+            rows = usage_rollups
+            connection.execute(update(rows).where(rows.c.key_id == "key_1").values(cost=7))
+            connection.execute(update(rows).where(rows.c.key_id == "key_2").values(key_id="key_9"))
+
+        assert (rollups.rebuild(), rollups.rebuild()) == (3, 0)
+
+        with begin() as work:
+            groups = work.usage.groups("usr_1", NOW.date())
+        assert [(group.key_id, group.total.cost) for group in groups] == [
+            ("key_1", 1_500),
+            ("key_2", 1_500),
+            ("key_3", 1_500),
+        ]
+
+    def test_attempts_are_in_no_sum(self, engine, rollups, begin):
+        put(engine, 1, kind="attempt")
+
+        assert (rollups.advance(), watermark(engine)) == (0, 1)
+        with begin() as work:
+            assert work.usage.lifetime("usr_1").requests == 0
+
+    def test_while_another_writer_is_at_work_nothing_is_added(self, engine, rollups, apply):
+        apply([a_settled()])
+        with engine.begin() as connection:
+            connection.execute(select(rollup_watermark).with_for_update()).all()
+            if engine.dialect.name == "sqlite":  # a transaction has the whole file there
+                with pytest.raises(DatabaseBusy):
+                    rollups.advance()
+            else:
+                assert rollups.advance() == 0
+
+        assert rollups.advance() == 1

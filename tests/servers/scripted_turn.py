@@ -1,0 +1,236 @@
+"""How a scripted provider sends: one connection, one answer."""
+
+import json
+import socket
+import struct
+from collections.abc import Callable
+from http.client import responses
+from typing import Any
+
+import gevent
+from gevent import socket as gevent_socket
+
+from tests.servers import scripted_answers as answers
+from tests.servers.scripted_answers import Bill, Script
+
+UNKNOWN = b'event: execute\ndata: {"type": "execute", "choices": []}\n\ndata: {"type": "execute"}\n\n'
+DEEP = b'data: {"choices": ' + b"[" * 500 + b"]" * 500 + b"}\n\n"
+
+
+class ClientGone(Exception):
+    pass
+
+
+class Cut(Exception):
+    """The script ends the connection."""
+
+
+class Line:
+    """A client's connection."""
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+        self.status = 0
+
+    def send(self, data: bytes) -> None:
+        try:
+            self.sock.sendall(data)
+        except OSError as error:
+            raise ClientGone from error
+
+    def head(self, status: int, content_type: str, *more: str, length: int | None = None) -> None:
+        self.status = status
+        framing = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+        lines = [f"HTTP/1.1 {status} {responses.get(status, 'Odd')}", f"Content-Type: {content_type}", framing, *more]
+        self.send("\r\n".join([*lines, "", ""]).encode())
+
+    def whole(self, status: int, body: bytes, *more: str, content_type: str = "application/json") -> None:
+        self.head(status, content_type, *more, length=len(body))
+        self.send(body)
+
+    def chunk(self, data: bytes) -> None:
+        self.send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def end(self) -> None:
+        self.send(b"0\r\n\r\n")
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but notice at once when the client leaves."""
+        self.sock.settimeout(seconds)
+        try:
+            if not gevent_socket.socket.recv(self.sock, 1, socket.MSG_PEEK):
+                raise ClientGone
+        except TimeoutError:
+            pass
+        except OSError as error:
+            raise ClientGone from error
+        finally:
+            self.sock.settimeout(None)
+
+    def reset(self) -> None:
+        """What was sent may still be on its way, and a reset overtakes it."""
+        gevent.sleep(0.05)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+        raise Cut
+
+    def close(self) -> None:
+        self.sock.shutdown(socket.SHUT_WR)
+        raise Cut
+
+
+class Turn:
+    """One answer."""
+
+    def __init__(self, line: Line, bill: Bill, script: Script) -> None:
+        self.line = line
+        self.bill = bill
+        self.script = script
+
+    def play(self) -> None:
+        self.before()
+        if self.line.status:
+            self.bill.status = self.line.status
+            return
+        pieces, finish = answers.limited(answers.words(self.bill.payload, self.script), self.bill.payload)
+        if self.bill.streamed:
+            self.stream(pieces, finish)
+        else:
+            self.wait(pieces, finish)
+
+    def before(self) -> None:
+        """Faults that need no answer at all, and answers that are none."""
+        line = self.line
+        acts: dict[str, Callable[[], None]] = {
+            "rst": line.reset,
+            "close": line.close,
+            "ttfb": lambda: line.pause(self.script.number(10)),
+            "html": lambda: line.whole(200, b"<html>Welcome</html>", content_type="text/html"),
+            "redirect": lambda: line.whole(307, b"", "Location: http://127.0.0.1:1/v1/chat/completions"),
+            "gzip": self.compressed,
+            "error-as-json": lambda: line.whole(200, answers.error_body(200, self.script)),
+            "not-http": self.greet,
+            "big-head": self.big_head,
+        }
+        acts.get(self.script.name, self.refuse)()
+
+    def compressed(self) -> None:
+        kind = "text/event-stream" if self.bill.streamed else "application/json"
+        self.line.whole(200, answers.gzip_bomb(), "Content-Encoding: gzip", content_type=kind)
+
+    def greet(self) -> None:
+        self.line.send(b"220 smtp.example.org ESMTP\r\n")
+        self.line.close()
+
+    def big_head(self) -> None:
+        self.line.send(b"HTTP/1.1 200 OK\r\n" + b"X-Filler: " + b"x" * 200_000)
+        self.line.pause(30)
+
+    def refuse(self) -> None:
+        """`429-ra-2`, and the refusals that have a name."""
+        named = {"auth": 401, "context-length": 400, "context-size": 400, "content-filter": 400, "param": 400}
+        named["key-in-message"] = 400
+        name, _, wait = self.bill.model.removeprefix("fault:").removesuffix("-once").partition("-ra-")
+        status = named.get(self.script.name) or (int(name) if name.isdigit() and self.script.name != "ok" else 0)
+        if status:
+            more = [f"Retry-After: {wait}"] if wait else []
+            self.line.whole(status, answers.error_body(status, self.script), *more)
+
+    def wait(self, pieces: list[str], finish: str) -> None:
+        self.bill.completion_tokens = len(pieces)
+        if self.script.name == "slow":
+            self.line.pause(self.script.number(100) / 1000 * len(pieces))
+        body = answers.completion(self.bill, pieces, finish, self.script)
+        match self.script.name:
+            case "bad-json":
+                body = body[:-10]
+            case "deep-json":
+                body = b'{"choices": ' + b"[" * 500 + b"]" * 500 + b"}"
+            case "rst-after" | "eof-after" | "stall-after" | "drip":
+                self.line.head(200, "application/json", length=len(body))
+                self.line.send(body[: len(body) // 2])
+                self.break_off()
+        self.line.whole(200, body)
+        self.bill.sent = "".join(pieces)
+
+    def stream(self, pieces: list[str], finish: str) -> None:
+        self.line.head(200, "text/event-stream")
+        if self.script.name == "silence":
+            self.line.pause(self.script.number(10))
+        cut_after = int(self.script.number(3)) if self.script.name.endswith("-after") else -1
+        for payload, text in answers.chunks(self.bill, pieces, finish, self.script):
+            self.event(payload, text)
+            if self.bill.completion_tokens == cut_after:
+                self.break_off()
+                break
+        if self.script.name == "rst-at-end":
+            self.line.reset()
+        if self.script.name != "no-done":
+            self.event(b"[DONE]", "")
+        self.line.end()
+
+    def event(self, payload: bytes, text: str) -> None:
+        line = self.line
+        match self.script.name:
+            case "crlf-split":
+                first = b"\xef\xbb\xbf" if not self.bill.sent else b""
+                for byte in first + b": note\r\nid: 7\r\ndata: " + payload + b"\r\n\r\n":
+                    line.chunk(bytes([byte]))
+            case "comments":
+                line.chunk(b": PROCESSING\n\ndata: " + payload + b"\n\n")
+            case "drip" if self.bill.completion_tokens:
+                for byte in b"data: " + payload + b"\n\n":
+                    line.chunk(bytes([byte]))
+                    line.pause(0.1)
+            case _:
+                line.chunk(b"data: " + payload + b"\n\n")
+        if text:
+            self.bill.sent += text
+            self.bill.completion_tokens += 1
+            self.disturb()
+
+    def disturb(self) -> None:
+        """What happens after a token."""
+        token = self.bill.completion_tokens
+        acts: dict[str, Callable[[], None]] = {
+            "slow": lambda: self.line.pause(self.script.number(100) / 1000),
+            "unknown-events": lambda: self.line.chunk(UNKNOWN),
+            "endless": self.endless,
+        }
+        if token <= self.script.number(1):
+            acts["bad-json-events"] = lambda: self.line.chunk(b'data: {"choices": [\n\n')
+        if token == 1:
+            acts["big-line"] = self.big_line
+            acts["deep-json"] = lambda: self.line.chunk(DEEP)
+        if token == 3:
+            acts["error-event"] = self.error_event
+        acts.get(self.script.name, lambda: None)()
+
+    def big_line(self) -> None:
+        for _ in range(160):
+            self.line.chunk(b"x" * 65_536)
+
+    def error_event(self) -> None:
+        self.line.chunk(b'data: {"error": {"message": "Backend died.", "code": 502}}\n\ndata: [DONE]\n\n')
+        self.line.end()
+        raise Cut
+
+    def endless(self) -> None:
+        piece = "x" * 1000
+        payload = {**answers.envelope(self.bill, "chat.completion.chunk")}
+        payload["choices"] = [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]
+        event = b"data: " + json.dumps(payload).encode() + b"\n\n"
+        while True:
+            self.line.chunk(event)
+            self.bill.completion_tokens += 1
+
+    def break_off(self) -> None:
+        match self.script.name:
+            case "rst-after":
+                self.line.reset()
+            case "eof-after":
+                self.line.close()
+            case "stall-after":
+                self.line.pause(600)
+            case "drip":
+                self.line.pause(600)

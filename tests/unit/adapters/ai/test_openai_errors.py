@@ -1,0 +1,148 @@
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from adapters.ai.openai_errors import in_band, masked, refusal, seconds_to_wait
+from domain import errors
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def body(message: str = "No.", **fields: object) -> bytes:
+    return json.dumps({"error": {"message": message, **fields}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (302, errors.UpstreamRedirect),
+        (400, errors.UpstreamRejected),
+        (401, errors.UpstreamAuth),
+        (402, errors.UpstreamAuth),
+        (403, errors.UpstreamAuth),
+        (404, errors.UpstreamRejected),
+        (408, errors.UpstreamTimeout),
+        (409, errors.UpstreamRejected),
+        (413, errors.UpstreamRejected),
+        (415, errors.UpstreamRejected),
+        (418, errors.UpstreamRejected),
+        (422, errors.UpstreamRejected),
+        (429, errors.UpstreamRateLimited),
+        (500, errors.UpstreamFailed),
+        (502, errors.UpstreamFailed),
+        (503, errors.UpstreamOverloaded),
+        (504, errors.UpstreamTimeout),
+        (529, errors.UpstreamOverloaded),
+    ],
+)
+def test_a_status_decides_when_nothing_says_more(status, kind):
+    assert type(refusal(status, body())) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "kind"),
+    [
+        (400, body(code="context_length_exceeded"), errors.ContextLengthExceeded),
+        (400, body(type="exceed_context_size_error", code=400), errors.ContextLengthExceeded),
+        (400, body("This model's maximum context length is 8192 tokens."), errors.ContextLengthExceeded),
+        (400, body(code="content_filter"), errors.ContentFiltered),
+        (400, body(code="data_inspection_failed"), errors.ContentFiltered),
+        (400, body("Blocked by our content policy."), errors.ContentFiltered),
+        (429, body(code="insufficient_quota"), errors.UpstreamAuth),
+        (500, body(type="invalid_request_error"), errors.UpstreamFailed),
+        (503, body("context window"), errors.UpstreamOverloaded),
+    ],
+)
+def test_a_code_or_a_known_phrase_says_more_than_the_status(status, answer, kind):
+    assert type(refusal(status, answer)) is kind
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("answer", [b"", b"<html>", b"[1]", b'"text"', b'{"error": 5}', b'{"error": null}', b"\xff"])
+def test_a_body_that_explains_nothing_leaves_the_status(status, answer):
+    kind = errors.UpstreamRejected if status == 400 else errors.UpstreamFailed
+
+    assert type(refusal(status, answer)) is kind
+
+
+@pytest.mark.parametrize(
+    "answer", [body("No such model."), b'{"error": "No such model."}', b'{"detail": "No such model."}']
+)
+def test_the_message_of_the_provider_reaches_the_caller(answer):
+    assert refusal(404, answer).message == "No such model."
+
+
+def test_the_parameter_that_the_provider_names_reaches_the_caller():
+    assert refusal(400, body(param="messages.0.role")).param == "messages.0.role"
+
+
+def test_a_long_message_is_trimmed():
+    assert len(refusal(400, body("a b " * 1000)).message) == 500
+
+
+@pytest.mark.parametrize(
+    "secret", ["sk-proj-abcdef0123456789", "Bearer abc.def", "gsk_0123456789", "a1" * 20, "sk-abc***********xyz"]
+)
+def test_what_looks_like_a_key_is_masked(secret):
+    assert secret not in refusal(400, body(f"You sent {secret} to us")).message
+    assert masked(f"a {secret} b").endswith(" b")
+
+
+def test_ordinary_words_are_not_masked():
+    text = "Unsupported value: 'temperature' does not support 0.5 with this model; top_k and max_completion_tokens do."
+
+    assert masked(text) == text
+
+
+def test_a_refused_credential_is_told_without_a_word_of_the_provider():
+    error = refusal(401, body("Incorrect API key provided: sk-123456"))
+
+    assert error.message == errors.UpstreamAuth.default
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("2", 2),
+        ("1.2", 2),
+        ("0", 1),
+        ("-1", 1),
+        ("3600", 120),
+        ("abc", 7),
+        ("", 7),
+        (None, 7),
+        ("nan", 7),
+        ("inf", 7),
+        ("1e400", 7),
+        ("Sat, 21 Nov 2026 12:00:30 GMT", 30),
+        ("Sat, 21 Nov 2026 11:00:00 GMT", 1),
+        ("Sat, 21 Nov 2099 11:00:00 GMT", 120),
+        ("Sat, 99 Nov 2026 11:00:00 GMT", 7),
+    ],
+)
+def test_a_retry_after_is_a_sane_number_of_seconds(header, seconds):
+    assert seconds_to_wait(header, 7, lambda: NOW) == seconds
+
+
+def test_a_rate_limit_always_says_when_to_come_back():
+    assert refusal(429, body()).retry_after == 1
+    assert refusal(503, body()).retry_after is None
+    assert refusal(503, body(), "9").retry_after == 9
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        ({"message": "x", "code": 503}, errors.UpstreamOverloaded),
+        ({"message": "x", "code": "429"}, errors.UpstreamRateLimited),
+        ({"message": "x", "code": 400}, errors.UpstreamRejected),
+        ({"message": "x", "type": "server_error"}, errors.UpstreamFailed),
+        ({"message": "x", "type": "invalid_request_error"}, errors.UpstreamRejected),
+        ({"message": "sk-123456", "code": 401}, errors.UpstreamAuth),
+        ("x", errors.UpstreamFailed),
+        (5, errors.UpstreamFailed),
+    ],
+)
+def test_an_error_inside_a_good_answer_is_mapped_by_its_code(told, kind):
+    assert type(in_band(told)) is kind

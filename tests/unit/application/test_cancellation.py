@@ -1,0 +1,78 @@
+import pytest
+
+from application.cancellation import Cancellation
+from domain.errors import ClientGone, StoppedByUser, UpstreamTotalTimeout
+from tests.fakes import FrozenClock
+
+
+def test_nothing_happens_until_somebody_cancels():
+    cancellation = Cancellation(600, FrozenClock().monotonic)
+
+    cancellation.check()
+
+    assert (cancellation.reason, cancellation.attempts) == (None, 0)
+
+
+def test_the_first_reason_wins():
+    cancellation = Cancellation(600, FrozenClock().monotonic)
+
+    cancellation.cancel(StoppedByUser())
+    cancellation.cancel(ClientGone())
+
+    with pytest.raises(StoppedByUser):
+        cancellation.check()
+
+
+def test_whoever_waits_is_woken_once():
+    cancellation, woken = Cancellation(600, FrozenClock().monotonic), []
+    cancellation.on_cancel(lambda: woken.append(cancellation.reason.code))
+
+    cancellation.cancel(StoppedByUser())
+    cancellation.cancel(ClientGone())
+
+    assert woken == ["stopped"]
+
+
+def test_whoever_comes_too_late_does_not_wait_at_all():
+    cancellation, woken = Cancellation(600, FrozenClock().monotonic), []
+    cancellation.cancel(StoppedByUser())
+
+    cancellation.on_cancel(lambda: woken.append("late"))
+    cancellation.on_cancel(None)
+
+    assert woken == ["late"]
+
+
+def test_who_has_gone_is_not_woken():
+    cancellation, woken = Cancellation(600, FrozenClock().monotonic), []
+    cancellation.on_cancel(lambda: woken.append("late"))
+    cancellation.on_cancel(None)
+
+    cancellation.cancel(StoppedByUser())
+
+    assert woken == []
+
+
+def test_time_runs_out():
+    clock = FrozenClock()
+    cancellation = Cancellation(10, clock.monotonic)
+
+    clock.advance(4)
+    assert cancellation.remaining() == 6
+    cancellation.check()
+    clock.advance(7)
+
+    assert cancellation.remaining() == 0
+    with pytest.raises(UpstreamTotalTimeout):
+        cancellation.check()
+
+
+def test_a_reason_is_told_before_the_time():
+    clock = FrozenClock()
+    cancellation = Cancellation(10, clock.monotonic)
+
+    cancellation.cancel(ClientGone())
+    clock.advance(11)
+
+    with pytest.raises(ClientGone):
+        cancellation.check()

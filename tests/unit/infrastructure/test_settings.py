@@ -1,0 +1,115 @@
+"""Settings come from the environment and one strict file; a typing mistake never passes silently."""
+
+from pathlib import Path
+
+import pytest
+
+from infrastructure.configuration import ConfigurationError
+from infrastructure.settings import Settings, load
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in ("PARLEY_BIND", "PARLEY_HOME", "PARLEY_CONFIG", "PARLEY_WORKERS", "DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def with_file(text: str) -> Settings:
+    Path("parley.toml").write_text(text)
+    return load()
+
+
+def test_an_empty_environment_gives_the_embedded_defaults(empty_folder: Path) -> None:
+    settings = load()
+
+    assert settings.bind == "127.0.0.1:8080"
+    assert settings.home == empty_folder / "var"
+    assert settings.workers == 1
+    assert settings.embedded
+    assert settings.redis_url is None
+
+
+def test_more_than_one_worker_needs_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_WORKERS", "2")
+
+    with pytest.raises(ConfigurationError, match="REDIS_URL"):
+        load()
+
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:6379/0")
+    assert load().workers == 2
+
+
+@pytest.mark.parametrize("secret", ["short", "a" * 64, "changeme-changeme-changeme-changeme-1234"])
+def test_a_weak_secret_stops_the_start(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("PARLEY_SECRET_KEY", secret)
+
+    with pytest.raises(ConfigurationError, match="32 random bytes"):
+        load()
+
+
+def test_no_secret_is_in_the_repr_or_in_the_effective_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    canaries = {
+        "PARLEY_SECRET_KEY": "canary-1-q8s7d6f5g4h3j2k1l9z8x7c6v5b4",
+        "PARLEY_METRICS_TOKEN": "canary-2",
+        "DATABASE_URL": "mysql+pymysql://parley:canary-3@127.0.0.1/parley",
+        "REDIS_URL": "redis://:canary-4@127.0.0.1/0",
+        "OPENAI_API_KEY": "canary-5",
+    }
+    for name, value in canaries.items():
+        monkeypatch.setenv(name, value)
+
+    settings = load()
+
+    assert "canary" not in repr(settings)
+    assert "canary" not in str(settings.effective())
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("[deadline]\nconnect = 1", "deadline"),
+        ("[deadlines]\nconect = 1", "deadlines.conect"),
+        ("[deadlines]\nconnect = -1", "deadlines.connect"),
+        ("[deadlines]\nconnect = 'soon'", "deadlines.connect"),
+        ("[providers.x]\nbase_url = 'http://127.0.0.1/v1'\nkey = 'sk'", "providers.x.key"),
+        ("[providers.X]\nbase_url = 'http://127.0.0.1/v1'", "providers.X"),
+        ("[providers.x]\nbase_url = 'file:///etc/passwd'", "providers.x.base_url"),
+        ("[prices.'x/y']\ninput = 0.1", "prices.x/y.output"),
+        ("[prices.'x/y']\ninput = 0.1\noutput = -1", "prices.x/y.output"),
+        ("[prices.'x/y']\ninput = 0.1\noutput = true", "prices.x/y.output"),
+        ("[retries]\nper_deployment = 5", "retries.per_deployment"),
+    ],
+)
+def test_the_message_says_where_the_file_is_wrong(text: str, where: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        with_file(text)
+
+    assert f"{where}:" in str(caught.value)
+
+
+def test_a_file_that_is_not_toml_is_refused_with_the_line() -> None:
+    with pytest.raises(ConfigurationError, match="line 1"):
+        with_file("[deadlines\n")
+
+
+def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_CONFIG", "elsewhere.toml")
+
+    with pytest.raises(ConfigurationError, match="No such file"):
+        load()
+
+
+def test_prices_are_exact_nano_units() -> None:
+    price = with_file("[prices.'x/y']\ninput = 0.15\ncached_input = 0.075\noutput = 0.60").prices["x/y"]
+
+    assert (price.input, price.cached_input, price.output) == (150_000_000, 75_000_000, 600_000_000)
+
+
+def test_the_hash_changes_with_the_configuration_and_not_with_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load().config_hash
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+
+    assert load().config_hash == before
+    assert with_file("[deadlines]\nidle = 7").config_hash != before

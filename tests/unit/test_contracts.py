@@ -1,0 +1,39 @@
+"""The contracts of the ports, on the fakes: a test that passes on a fake says something about the real part."""
+
+import pytest
+
+from tests.contracts.apply import ApplyContract
+from tests.contracts.chat_model import ChatModelContract
+from tests.contracts.signals import SignalsContract
+from tests.contracts.unit_of_work import UnitOfWorkContract
+from tests.fakes import MemoryBegin, RecordingSignals, ScriptedModel
+
+
+class TestMemoryBegin(UnitOfWorkContract):
+    @pytest.fixture
+    def begin(self):
+        return MemoryBegin()
+
+
+class TestMemoryApply(ApplyContract):
+    @pytest.fixture
+    def begin(self):
+        return MemoryBegin()
+
+    @pytest.fixture
+    def apply(self, begin):
+        return begin.apply
+
+
+class TestScriptedModel(ChatModelContract):
+    good = slow = "large"
+
+    @pytest.fixture
+    def chat(self):
+        return ScriptedModel("one", "two", "three")
+
+
+class TestRecordingSignals(SignalsContract):
+    @pytest.fixture
+    def signals(self):
+        return RecordingSignals()
