@@ -32,13 +32,14 @@ format: .venv/test.stamp ## put the code into shape
 	$(BIN)/ruff check --fix --quiet .
 
 bench: .venv/test.stamp ## CPU per request and per stream event, beside nginx in the same run
-	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python -m benchmarks.overhead
 
 sdk: .venv/test.stamp ## generate the Python and TypeScript clients into sdk/
 	deploy/sdk/generate
 
 docs: .venv/test.stamp ## make the generated documents anew
 	$(BIN)/parley openapi > docs/openapi.json
+	$(BIN)/python -m adapters.ai.providers_page > docs/providers.md
 
 lock: .venv/test.stamp ## pin the newest versions that pyproject.toml allows
 	requirements/lock

@@ -4,9 +4,12 @@ import os
 import shutil
 from typing import Any
 
+from infrastructure.logging import configure_logging
+from infrastructure.redaction import secrets_of
 from infrastructure.settings import load
 
 _settings = load()
+configure_logging(secrets_of(_settings))
 _metrics = _settings.home / "metrics"
 
 bind = _settings.bind

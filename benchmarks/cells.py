@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from benchmarks.contenders import Contender
 from benchmarks.instruments import Driver, Load
 from benchmarks.machine import Peak, busy_seconds, cpu_seconds, rss
+
+REFUSED = "refused"
+"""The profile of a request that ends where a generation would begin."""
 
 _QUIET = 0.1
 _QUIET_SHARE = 0.05
@@ -90,8 +94,9 @@ class Cell:
         return asdict(self)
 
 
-def write_bodies(plan: Plan, folder: Path) -> None:
-    for profile, path in plan.paths.items():
+def write_bodies(paths: Mapping[str, str], folder: Path) -> None:
+    """One for each profile, and one for a model that does not exist."""
+    for profile, path in paths.items():
         body: dict[str, Any] = {
             "model": f"{profile}/mock",
             "messages": _MESSAGES,
@@ -101,6 +106,7 @@ def write_bodies(plan: Plan, folder: Path) -> None:
         if "/sse/" in path:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         body_of(profile, folder).write_text(json.dumps(body))
+    body_of(REFUSED, folder).write_text(json.dumps({**body, "model": "json/nothing", "stream": False}))
 
 
 def body_of(profile: str, folder: Path) -> Path:

@@ -49,6 +49,8 @@ class Contender(ABC):
         self.folder.mkdir()
         self.upstream = upstream
         self.paths = paths
+        self.environment: dict[str, str] = {}
+        """Added to that of the gateway."""
         self.roots: dict[str, int] = {}
         """Process trees by what they are; `gateway` is the one that is compared."""
         self.stack = ExitStack()
@@ -61,7 +63,8 @@ class Contender(ABC):
         """Start the gateway, on its own CPU. Raises Unavailable."""
 
     @abstractmethod
-    def url(self, profile: str) -> str: ...
+    def url(self, profile: str) -> str:
+        """Where a request with the body of that profile is sent."""
 
     def stop(self) -> None:
         self.stack.close()
@@ -147,12 +150,10 @@ class Parley(Contender):
 
     name = "Parley"
 
-    environment: Mapping[str, str] = {}
-
     def start(self) -> None:
         providers = [_PROVIDER.format(profile=name, url=self.upstream, path=path) for name, path in self.paths.items()]
         self.gateway = Gateway(self.folder, env=self.environment, config=_PARLEY + "".join(providers))
-        if self.environment:
+        if "DATABASE_URL" in self.environment:
             self.gateway.cli("migrate")
         self.stack.callback(self.gateway.stop)
         self.gateway.start()

@@ -8,17 +8,15 @@ then measured in turn, in a different order in each repeat, and ended by their p
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import report, steps
-from benchmarks.cells import FULL, QUICK, Cell, Plan, measure, wait_until_quiet, write_bodies
+from benchmarks.cells import FULL, QUICK
 from benchmarks.contenders import ROOT, ROWS, Contender, Unavailable
-from benchmarks.instruments import Driver, Upstream
-from benchmarks.machine import allow_many_files, description, pinned, rss, rss_of_largest
+from benchmarks.field import Field, a_field
+from benchmarks.machine import description, rss, rss_of_largest
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -26,59 +24,44 @@ RESULTS = ROOT / "benchmarks" / "results"
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns 1 when a request of any row failed."""
     arguments = _arguments(argv)
-    allow_many_files()
     plan = QUICK if arguments.quick else FULL
+    found = report.Findings(time.strftime("%Y-%m-%d"), description(), plan)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as stack, pinned(0):
-        found = report.Findings(time.strftime("%Y-%m-%d"), description(), plan)
-        compare(plan, _wanted(arguments.only), Path(folder), stack, found)
-        if not arguments.only:
-            found.steps = steps.measured(Path(folder), quick=arguments.quick)
+    with a_field(plan.paths) as field:
+        compare(field, _wanted(arguments.only), found)
+        if not arguments.only and not found.missing:
+            found.steps = steps.measured(field, quick=arguments.quick)
     _write(found, arguments.out, publish=arguments.publish)
     print(f"{time.monotonic() - started:.0f} s")
     return 0 if all(cell.sound for cell in found.cells) else 1
 
 
-def compare(
-    plan: Plan, rows: Sequence[type[Contender]], folder: Path, stack: ExitStack, found: report.Findings
-) -> None:
-    upstream, driver = Upstream(folder), Driver(folder)
-    upstream.run()
-    stack.callback(upstream.stop)
-    write_bodies(plan, folder)
-    contenders = [kind(folder, upstream.url, plan.paths) for kind in rows]
-    running = [contender for contender in contenders if start(contender, stack, found)]
-    for repeat in range(plan.repeats):
+def compare(field: Field, rows: Sequence[type[Contender]], found: report.Findings) -> None:
+    running = [kind for kind in rows if start(field, kind, found)]
+    for repeat in range(found.plan.repeats):
         first = repeat % len(running)
-        for contender in running[first:] + running[:first]:
-            found.cells += measure_row(contender, plan, driver, repeat)
+        for kind in running[first:] + running[:first]:
+            measure_row(field, kind, repeat, found)
 
 
-def start(contender: Contender, stack: ExitStack, found: report.Findings) -> bool:
+def start(field: Field, kind: type[Contender], found: report.Findings) -> bool:
     """False for a row that cannot run here, which the report then says."""
-    stack.callback(contender.stop)
     try:
-        contender.prepare()
-        with pinned(1):
-            contender.start()
+        gateway = field.contender(kind).roots.get("gateway")
     except Unavailable as reason:
-        found.missing[contender.name] = str(reason)
+        found.missing[kind.name] = str(reason)
         return False
-    wait_until_quiet(contender)
-    gateway = contender.roots.get("gateway")
     if gateway is not None:
-        found.idle_mib[contender.name] = rss_of_largest(gateway), rss(gateway)
+        found.idle_mib[kind.name] = rss_of_largest(gateway), rss(gateway)
     return True
 
 
-def measure_row(contender: Contender, plan: Plan, driver: Driver, repeat: int) -> list[Cell]:
-    cells = []
-    for name, load in plan.loads.items():
-        cell = measure(contender, name, load, driver, repeat)
-        print(f"{contender.name:26} {name:13} {report.line(cell)}", flush=True)
+def measure_row(field: Field, kind: type[Contender], repeat: int, found: report.Findings) -> None:
+    for name, load in found.plan.loads.items():
+        cell = field.measure(kind, name, load, repeat)
+        print(f"{kind.name:26} {name:13} {report.line(cell)}", flush=True)
         if not name.startswith("warm"):
-            cells.append(cell)
-    return cells
+            found.cells.append(cell)
 
 
 def _wanted(only: str | None) -> tuple[type[Contender], ...]:

@@ -81,12 +81,12 @@ class Findings:
 
 def cpu_per_request(cell: Cell) -> float:
     """Milliseconds of the gateway."""
-    return 1000 * cell.cpu.get("gateway", 0.0) / max(1.0, cell.answers["ok"])
+    return 1000 * cell.cpu.get("gateway", 0.0) / max(1.0, float(cell.answers["ok"]))
 
 
 def cpu_per_event(cell: Cell) -> float:
     """Microseconds of the gateway; the cost of the request is part of it."""
-    return 1e6 * cell.cpu.get("gateway", 0.0) / max(1.0, cell.answers["events"])
+    return 1e6 * cell.cpu.get("gateway", 0.0) / max(1.0, float(cell.answers["events"]))
 
 
 def _answer(series: str, quantile: str) -> Callable[[Cell], float]:
@@ -199,7 +199,7 @@ def _stores(found: Findings) -> str:
 
 
 def _of_part(part: str) -> Callable[[Cell], float]:
-    return lambda cell: 1000 * cell.cpu[part] / max(1.0, cell.answers["ok"])
+    return lambda cell: 1000 * cell.cpu[part] / max(1.0, float(cell.answers["ok"]))
 
 
 def _steps(steps: Sequence[Step]) -> str:

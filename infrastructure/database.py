@@ -1,7 +1,6 @@
 """The SQL engine: one pool per process, every wait bounded, every setting that correctness rests on frozen here."""
 
 import sqlite3
-import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -56,18 +55,19 @@ def create_engine_for(address: str, home: Path) -> Engine:
 def check_durability(engine: Engine) -> None:
     """Refuse a server that may forget what it has acknowledged. Raises ConfigurationError."""
     if engine.dialect.name == "mysql":
-        _require(engine, "SELECT @@innodb_flush_log_at_trx_commit", "1", "innodb_flush_log_at_trx_commit")
+        _require(engine, "SELECT @@innodb_flush_log_at_trx_commit", "innodb_flush_log_at_trx_commit", "1")
     if engine.dialect.name == "postgresql":
-        _require(engine, "SHOW fsync", "on", "fsync")
-        _require(engine, "SHOW full_page_writes", "on", "full_page_writes")
+        for setting in ("fsync", "full_page_writes"):
+            _require(engine, f"SHOW {setting}", setting, "on")
+        _require(engine, "SHOW synchronous_commit", "synchronous_commit", "on", "local", "remote_write", "remote_apply")
 
 
-def _require(engine: Engine, question: str, safe: str, setting: str) -> None:
+def _require(engine: Engine, question: str, setting: str, *safe: str) -> None:
     with transaction(engine) as connection:
         actual = str(connection.exec_driver_sql(question).scalar())
-    if actual != safe:
+    if actual not in safe:
         raise ConfigurationError(
-            f"The database server has {setting}={actual} and may lose committed rows in a crash: set it to {safe}."
+            f"The database server has {setting}={actual} and may lose committed rows in a crash: set it to {safe[0]}."
         )
 
 
@@ -135,7 +135,7 @@ def _postgresql(url: URL, limits: Limits) -> Engine:
         f" SET LOCAL lock_timeout = {limits.lock_timeout * 1000}"
     )
     # psycopg's own BEGIN would cost a round trip for itself; with `autocommit` it leaves that to us.
-    arguments = {"connect_timeout": limits.connect_timeout, "autocommit": True}
+    arguments = {"connect_timeout": limits.connect_timeout, "prepare_threshold": None, "autocommit": True}
     engine = _pooled(url, limits, arguments)
     _begin_with(engine, begin)
     return engine
@@ -169,23 +169,9 @@ def _placed(url: URL, home: Path) -> URL:
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
-    _write_ahead(connection)
+    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _write_ahead(connection: sqlite3.Connection, seconds: float = 5.0) -> None:
-    """Two processes that open a new file at once cannot both switch its journal, and SQLite does not wait here."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
 
 
 def _begin_with(engine: Engine, statement: str) -> None:

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
 
+import gevent
 from flask import Blueprint, Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -33,7 +34,9 @@ def init_metrics(app: Flask, token: str | None, registry: CollectorRegistry | No
     @requires(PUBLIC)  # it has a token of its own
     def metrics() -> Response:
         _admit(expected)
-        return Answer(exposition(registry), 200, content_type=CONTENT_TYPE_LATEST)
+        # Up to 0.2 s of work with 200 models: on a thread of its own this worker's streams wait for 35 ms at most.
+        text = gevent.get_hub().threadpool.apply(exposition, (registry,))
+        return Answer(text, 200, content_type=CONTENT_TYPE_LATEST)
 
     app.register_blueprint(pages)
 

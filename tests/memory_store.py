@@ -132,7 +132,9 @@ class MemoryTurns:
     rows: Rows
 
     def take(self, session_id: str, request_id: str, now: datetime, stale_before: datetime) -> bool:
-        session = self.rows.sessions[session_id]
+        session = self.rows.sessions.get(session_id)
+        if session is None:
+            return False
         if session.active_request_id is not None and self.rows.locked_at[session_id] >= stale_before:
             return False
         self.rows.sessions[session_id] = replace(session, active_request_id=request_id)

@@ -66,7 +66,9 @@ class Committer:
         _start_thread(self._work, ())
 
     def stop(self) -> None:
-        """The thread does what it was given and ends."""
+        """The thread does what it was given, serves whoever waits, and ends."""
+        if self._next.waiters:
+            self._start_round()
         self._queue.put(None)
 
     def sync(self, segment: Segment) -> None:
@@ -99,7 +101,9 @@ class Committer:
         self._queue.put(segment.remove)
 
     def close(self, segment: Segment) -> None:
-        """Let the thread give a segment up, unlocked, for a reaper."""
+        """Let the thread give a segment up, unlocked, for a reaper; whoever waits for it is served first."""
+        if segment in self._next.segments:
+            self._start_round()
         self._queue.put(segment.close)
 
     def _begin(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from adapters.journal.codec import encode, frame
+from adapters.journal.segment import sync_folder
 from application.facts import JournalApplied, JournalRejected
 from application.ports import Apply, Clock, Record
 from application.records import Settled
@@ -40,8 +41,8 @@ class Delivery:
         """Keep a record that cannot be stored, durably. Raises OSError."""
         fd = os.open(self._rejects, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, payload)
-            os.fsync(fd)
+            _append(fd, payload)
+            sync_folder(self._rejects.parent)
         finally:
             os.close(fd)
         self._record(JournalRejected(request_id, reason, self._rejects.name))
@@ -61,3 +62,16 @@ class Delivery:
             middle = len(batch) // 2
             return self._store(batch[:middle]) | self._store(batch[middle:])
         return set()
+
+
+def _append(fd: int, payload: bytes) -> None:
+    """Durably, and all of it or nothing."""
+    size = os.fstat(fd).st_size
+    try:
+        written = os.write(fd, payload)
+        while written < len(payload):
+            written += os.write(fd, payload[written:])
+        os.fsync(fd)
+    except OSError:
+        os.ftruncate(fd, size)
+        raise

@@ -10,7 +10,7 @@ import gevent
 from adapters.journal.codec import Applied, Frames, Undecodable, decode
 from adapters.journal.delivery import REJECTED, TRY_AGAIN, Delivery
 from adapters.journal.segment import RESERVE, chunks, owned_by, seize, sync_folder
-from application.facts import JournalRejected
+from application.facts import JournalDegraded, JournalRejected
 from application.ports import Record
 from application.records import Opened, Progressed, Settled
 
@@ -38,7 +38,7 @@ class Reaper:
         while True:
             gevent.sleep(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spreads workers, guards nothing
             if ready():
-                self.sweep()
+                self._sweep_or_report()
 
     def sweep(self) -> None:
         """Reap every journal that nobody holds. What SQL does not take now stays for the next sweep."""
@@ -52,6 +52,12 @@ class Reaper:
                 self.orphaned += sum(os.fstat(fd).st_size for _, fd in files)
             finally:
                 _close(files)
+
+    def _sweep_or_report(self) -> None:
+        try:
+            self.sweep()
+        except Exception as error:  # noqa: BLE001 - the outermost call of a greenlet that has to live on
+            self._record(JournalDegraded(type(error).__name__, "none"))
 
     def _journals(self) -> list[list[Path]]:
         """The segments of each other owner, in the order of their writing."""

@@ -31,6 +31,7 @@ class Reader(threading.Thread):
     def __init__(self, gateway: Gateway, model: str) -> None:
         super().__init__()
         self.text = ""
+        self.broken = False
         self._connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
         body = {"model": f"scripted/{model}", "messages": [{"role": "user", "content": "x"}], "stream": True}
         headers = {"Authorization": f"Bearer {gateway.key}", "Content-Type": "application/json"}
@@ -40,13 +41,16 @@ class Reader(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        self.text = self._answer.read().decode()
+        try:
+            self.text = self._answer.read().decode()
+        except http.client.IncompleteRead:
+            self.broken = True
         self._connection.close()
 
 
-def state_of(gateway: Gateway, request_id: str) -> str:
+def state_of(gateway: Gateway, request_id: str) -> str | None:
     records = gateway.call("GET", "/usage/records?limit=50")[1]["data"]
-    return next(record["state"] for record in records if record["request_id"] == request_id)
+    return next((record["state"] for record in records if record["request_id"] == request_id), None)
 
 
 def test_a_stream_shorter_than_the_drain_is_finished(gateway: Gateway) -> None:
@@ -101,4 +105,5 @@ def test_a_killed_master_takes_its_workers_along_and_the_next_start_settles_thei
     reader.join(5)
     gateway.start()
 
+    assert reader.broken, "what was cut must not look whole"
     wait_until(lambda: state_of(gateway, reader.request_id) == "abandoned", 5, "reaped")

@@ -16,6 +16,7 @@ from adapters.journal.journal import FileJournal, JournalOptions
 from application.facts import JournalRejected
 from tests.contracts.journal import ScriptedApply
 from tests.fakes import RecordingRecorder
+from tests.servers.program import wait_until
 
 ROOT = Path(__file__).parents[2]
 WORKER = [sys.executable, "-m", "tests.faults.journal_worker"]
@@ -56,11 +57,15 @@ def reap(home: Path) -> tuple[ScriptedApply, RecordingRecorder]:
     return apply, record
 
 
+def in_sql(home: Path) -> dict[str, str]:
+    """The state of each request, as a unique index keeps it: the first one stays."""
+    rows = [line.split() for line in (home / "sql").read_text().splitlines()]
+    return {row[0]: row[1] for row in reversed(rows) if len(row) == 2}
+
+
 def finals(home: Path, apply: ScriptedApply) -> dict[str, str]:
-    """As a unique index keeps them: the first of each request."""
-    lines = (home / "sql").read_text().splitlines()
-    rows = [*map(str.split, lines), *([record.request_id, record.entries[-1].state] for record in apply.given)]
-    return {request_id: str(state) for request_id, state in reversed(rows)}
+    """The same, with what `apply` was given afterwards."""
+    return {record.request_id: str(record.entries[-1].state) for record in apply.given} | in_sql(home)
 
 
 @pytest.mark.parametrize("failures", [0.0, 0.5, 1.0], ids=["sql up", "sql flaky", "sql down"])
@@ -84,14 +89,13 @@ def test_a_killed_worker_keeps_every_promise_whenever_it_is_killed(tmp_path, fai
 def test_living_workers_reap_a_dead_one_and_leave_each_other_alone(tmp_path):
     workers = [Worker(tmp_path, 0.2) for _ in range(3)]
     workers[0].kill_after(0.3)
-    time.sleep(1)
     dead = workers[0].promised("o ")
-    before = {line.split()[0] for line in (tmp_path / "sql").read_text().splitlines()}
+
+    wait_until(lambda: dead <= in_sql(tmp_path).keys(), 30, "the journal of the dead worker in SQL")
+
     for worker in workers[1:]:
         worker.kill_after(0)
     apply, _ = reap(tmp_path)
-
-    assert dead <= before
     rows = finals(tmp_path, apply)
     for worker in workers:
         assert {rows.get(request_id) for request_id in worker.promised("s ")} <= {"completed"}

@@ -36,6 +36,13 @@ class Seen:
     whole: bool = False
 
 
+class Begun:
+    """How many answers have begun."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 @pytest.fixture(params=["sqlite", "mariadb and redis"])
 def gateway(request: pytest.FixtureRequest, tmp_path: Path, provider: ScriptedProvider) -> Iterator[Gateway]:
     provider.forget()
@@ -56,7 +63,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path, provider: ScriptedPr
         gateway.stop()
 
 
-def one_call(gateway: Gateway, session_id: str | None, number: int) -> Seen:
+def one_call(gateway: Gateway, begun: Begun, session_id: str | None, number: int) -> Seen:
     """A stream, every fourth in a session, read to its end or to its death."""
     seen = Seen()
     path = "/api/v1/chat/completions"
@@ -73,6 +80,7 @@ def one_call(gateway: Gateway, session_id: str | None, number: int) -> Seen:
         connection.request("POST", path, json.dumps(body), headers)
         answer = connection.getresponse()
         seen.request_id = answer.headers["X-Request-Id"]
+        begun.count += 1
         tail = answer.read()[-2000:]
         seen.whole = answer.status == 200 and (b"data: [DONE]" in tail or b"event: end" in tail)
     except (OSError, http.client.HTTPException):
@@ -82,13 +90,17 @@ def one_call(gateway: Gateway, session_id: str | None, number: int) -> Seen:
     return seen
 
 
-def kill_now_and_then(gateway: Gateway, over: threading.Event) -> int:
+def kill_now_and_then(gateway: Gateway, begun: Begun, over: threading.Event) -> int:
+    """Each time some more answers have begun, and a random moment later: a worker in the middle of its work."""
     kills, dice = 0, random.Random(7)  # noqa: S311 - moments, not secrets
-    while not over.wait(dice.uniform(0.2, 0.9)):
+    target = 5
+    while not over.wait(dice.uniform(0.0, 0.1)):
+        if begun.count < target:
+            continue
         workers = gateway.workers()
         if workers:
             gateway.kill_worker(dice.randrange(len(workers)))
-            kills += 1
+            kills, target = kills + 1, begun.count + dice.randrange(3, 18)
     return kills
 
 
@@ -109,11 +121,11 @@ def test_two_hundred_calls_under_random_kills_are_each_in_the_ledger_exactly_onc
     sessions = [
         gateway.call("POST", "/sessions", {"ai_provider": "scripted", "model": "ok-n-5"})[1]["id"] for _ in range(10)
     ]
-    over = threading.Event()
+    over, begun = threading.Event(), Begun()
     with ThreadPoolExecutor(CLIENTS + 1) as pool:
-        killer = pool.submit(kill_now_and_then, gateway, over)
+        killer = pool.submit(kill_now_and_then, gateway, begun, over)
         calls = [
-            pool.submit(one_call, gateway, sessions[number // 4 % 10] if number % 4 == 0 else None, number)
+            pool.submit(one_call, gateway, begun, sessions[number // 4 % 10] if number % 4 == 0 else None, number)
             for number in range(REQUESTS)
         ]
         seen = [call.result() for call in calls]

@@ -276,19 +276,6 @@ class TestKilledGreenlets:
 
 
 @pytest.mark.xdist_group("mariadb")
-def test_an_open_transaction_does_not_come_back_from_the_pool(mariadb):
-    store = Store(mariadb)
-    engine = store.engine("?pool_size=1&max_overflow=0")
-    left = engine.raw_connection()
-    left.cursor().execute("DELETE FROM sessions")
-    left.close()
-
-    with begin_on(engine)() as work:
-        assert work.sessions.get("sess_1", "usr_1")
-    store.close()
-
-
-@pytest.mark.xdist_group("mariadb")
 def test_a_read_only_server_answers_reads(mariadb):
     store = Store(mariadb)
     mariadb.ask("CREATE OR REPLACE USER reader@'127.0.0.1'")

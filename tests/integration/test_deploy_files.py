@@ -46,7 +46,7 @@ def test_all_the_parts_are_there():
 
 @every_service
 def test_every_image_is_pinned_to_a_version(name):
-    repository, _, tag = SERVICES[name]["image"].rpartition(":")
+    repository, _, tag = SERVICES[name]["image"].partition(":")
 
     assert repository
     assert tag.startswith("${PARLEY_VERSION:-") or re.match(r"v?\d+\.\d+\.\d+(-|$)", tag)

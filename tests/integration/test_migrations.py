@@ -139,18 +139,20 @@ def test_a_mariadb_that_may_forget_commits_is_refused(mariadb):
 
 
 @pytest.mark.xdist_group("postgres")
-def test_a_postgres_that_may_forget_commits_is_refused(postgres):
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
+def test_a_postgres_that_may_forget_commits_is_refused(postgres, setting):
     engine = create_engine_for(postgres.new_database(), Path())
     check_durability(engine)
 
     def switch(value):
-        postgres.ask(f"ALTER SYSTEM SET fsync = {value}")
+        postgres.ask(f"ALTER SYSTEM SET {setting} = {value}")
         postgres.ask("SELECT pg_reload_conf()")
-        wait_until(lambda: postgres.ask("SHOW fsync") == value)
+        wait_until(lambda: postgres.ask(f"SHOW {setting}") == value)
 
     switch("off")
+    engine.dispose()
     try:
-        with pytest.raises(ConfigurationError, match="fsync=off"):
+        with pytest.raises(ConfigurationError, match=f"{setting}=off"):
             check_durability(engine)
     finally:
         switch("on")

@@ -1,5 +1,6 @@
 """The storage contracts, and what only SQL can get wrong, on every server that Parley runs on."""
 
+import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -34,6 +35,14 @@ def watermark(engine):
         return connection.execute(select(rollup_watermark.c.ledger_id)).scalar()
 
 
+def insist_on(apply, records):
+    """As the journal does."""
+    for _ in range(20):
+        with contextlib.suppress(DatabaseBusy):
+            return apply(records)
+    raise AssertionError("always busy")
+
+
 class TestUnitOfWork(UnitOfWorkContract):
     def test_connections_go_back_to_the_pool(self, begin, engine):
         for _ in range(20):
@@ -41,6 +50,17 @@ class TestUnitOfWork(UnitOfWorkContract):
                 work.users.any()
 
         assert engine.pool.checkedout() == 0
+
+    def test_an_open_transaction_does_not_come_back_from_the_pool(self, begin, engine):
+        with begin() as work:
+            work.users.add(a_user())
+        left = engine.raw_connection()
+        for statement in ("BEGIN", "DELETE FROM users"):
+            left.cursor().execute(statement)
+        left.close()
+
+        with begin() as work:
+            assert work.users.any()
 
     def test_one_of_many_racing_turns_gets_the_session(self, begin):
         with begin() as work:
@@ -71,21 +91,29 @@ class TestApply(ApplyContract):
             for number in range(20)
         ]
 
-        def insist(records):
-            for _ in range(10):
-                try:
-                    return apply(records)
-                except DatabaseBusy:
-                    continue
-            raise AssertionError("always busy")
-
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(insist, [batch, batch[::-1], batch, batch[::-1]]))
+            list(pool.map(lambda records: insist_on(apply, records), [batch, batch[::-1], batch, batch[::-1]]))
 
         assert (count(engine, usage_ledger), count(engine, messages)) == (40, 40)
         with begin() as work:
             for number in range(4):
                 assert [message.seq for message in work.messages.page(f"sess_{number}", 99, 0)] == list(range(1, 11))
+
+    def test_turns_of_one_session_from_many_workers_follow_each_other(self, begin, apply):
+        with begin() as work:
+            work.users.add(a_user())
+            work.sessions.add(a_session())
+
+        def settle(worker):
+            for number in range(8):
+                turn = a_turn(question_id=f"q{worker}-{number}", answer_id=f"a{worker}-{number}")
+                insist_on(apply, [a_settled(session=True, request_id=f"req_{worker}-{number}", turn=turn)])
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(settle, range(4)))
+
+        with begin() as work:
+            assert [message.seq for message in work.messages.page("sess_1", 99, 0)] == list(range(1, 65))
 
     def test_the_server_notes_when_a_row_came(self, apply, engine):
         before = datetime.now(UTC)

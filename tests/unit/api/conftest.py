@@ -31,20 +31,24 @@ class Site:
         return self.app.test_client()
 
     def get(self, path: str, **options):
-        return self.client.get(path, headers={**self.headers, **options.pop("headers", {})}, **options)
+        headers = {**self.headers, **options.pop("headers", {})}
+        return self.client.get(path, headers=headers, buffered=True, **options)
 
     def post(self, path: str, json=None, **options):
         given = {"json": json} if json is not None else {}
-        return self.client.post(path, headers={**self.headers, **options.pop("headers", {})}, **given, **options)
+        headers = {**self.headers, **options.pop("headers", {})}
+        return self.client.post(path, headers=headers, buffered=True, **given, **options)
 
     def patch(self, path: str, json):
-        return self.client.patch(path, headers=self.headers, json=json)
+        return self.client.patch(path, headers=self.headers, json=json, buffered=True)
 
     def delete(self, path: str):
-        return self.client.delete(path, headers=self.headers)
+        return self.client.delete(path, headers=self.headers, buffered=True)
 
     def raw(self, path: str, body: bytes, content_type: str = "application/json", method: str = "POST"):
-        return self.client.open(path, method=method, headers=self.headers, data=body, content_type=content_type)
+        return self.client.open(
+            path, method=method, headers=self.headers, data=body, content_type=content_type, buffered=True
+        )
 
 
 def a_container(world: World, health: HealthService) -> containers.DynamicContainer:

@@ -1,7 +1,6 @@
 import logging
 
 import pytest
-from flask import Flask
 
 from api.auth import PUBLIC, requires
 from api.errors import STATUS, envelope, status_of
@@ -19,7 +18,12 @@ ALL = [kind for kind in _family(ParleyError) if kind.__module__ == "domain.error
 
 
 @pytest.fixture
-def raises(app: Flask, site):
+def site(shared_site):
+    return shared_site
+
+
+@pytest.fixture(scope="module")
+def raises(shared_site):
     """Ask a route that raises what it is given."""
     waiting: list[BaseException] = []
 
@@ -27,11 +31,11 @@ def raises(app: Flask, site):
     def fail() -> None:
         raise waiting.pop()
 
-    app.add_url_rule("/fail", "fail", fail)
+    shared_site.app.add_url_rule("/fail", "fail", fail)
 
     def ask(error: BaseException):
         waiting.append(error)
-        return site.anonymous().get("/fail")
+        return shared_site.anonymous().get("/fail")
 
     return ask
 

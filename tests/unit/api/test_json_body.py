@@ -3,7 +3,7 @@ import time
 
 import gevent
 import pytest
-from flask import Flask, jsonify
+from flask import jsonify
 from gunicorn.http.errors import InvalidChunkSize
 
 from api.auth import PUBLIC, requires
@@ -14,15 +14,20 @@ MESSAGE = {"role": "user", "content": 'Hello, wörld 🌍 \\ " { [ ] }'}
 
 
 @pytest.fixture
-def echo(app: Flask, site):
+def app(shared_site):
+    return shared_site.app
+
+
+@pytest.fixture(scope="module")
+def echo(shared_site):
     """A route that reads at most 100 bytes."""
 
     @requires(PUBLIC)
     def echo():
         return jsonify(read_json(100))
 
-    app.add_url_rule("/echo", "echo", echo, methods=["POST"])
-    return site.anonymous()
+    shared_site.app.add_url_rule("/echo", "echo", echo, methods=["POST"])
+    return shared_site.anonymous()
 
 
 @pytest.mark.parametrize(
@@ -253,7 +258,7 @@ def test_a_connection_whose_body_was_not_read_to_its_end_is_closed(app, echo, ra
     assert server.closed is closed
 
 
-def test_a_body_that_nobody_wanted_closes_the_connection_too(app, site):
+def test_a_body_that_nobody_wanted_closes_the_connection_too(app):
     server = Forced()
     with app.test_request_context("/livez", data=b"x" * 10) as context:
         environ = context.request.environ
@@ -271,8 +276,8 @@ class Slow:
         return b""
 
 
-def test_a_body_that_does_not_arrive_in_time_is_408(app, echo):
-    app.config["PARLEY_BODY_SECONDS"] = 0.05
+def test_a_body_that_does_not_arrive_in_time_is_408(app, echo, monkeypatch):
+    monkeypatch.setitem(app.config, "PARLEY_BODY_SECONDS", 0.05)
     answer = echo.post(
         "/echo",
         content_type="application/json",

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from adapters.persistence.transaction import UNIT_SECONDS
@@ -54,6 +56,17 @@ def test_a_transaction_of_the_embedded_store_takes_the_file_at_once(embedded):
     with embedded.connect() as connection:
         connection.exec_driver_sql("SELECT 1")
         assert connection.connection.driver_connection.in_transaction
+
+
+def test_a_new_embedded_store_can_be_opened_by_many_at_once(tmp_path):
+    engines = [create_engine_for("sqlite://", tmp_path) for _ in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        modes = list(pool.map(ask, engines, ["PRAGMA journal_mode"] * 8))
+
+    assert modes == ["wal"] * 8
+    for engine in engines:
+        engine.dispose()
 
 
 def test_a_path_can_be_given(tmp_path):

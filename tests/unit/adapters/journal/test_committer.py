@@ -20,9 +20,11 @@ class SlowSegment:
         self.threads = set()
         self.failure = None
         self.removed = False
+        self.closed = False
 
     def sync(self):
         assert not self.removed
+        assert not self.closed
         self.threads.add(threading.get_ident())
         covered = self.appended
         time.sleep(self.seconds)
@@ -32,6 +34,9 @@ class SlowSegment:
 
     def remove(self):
         self.removed = True
+
+    def close(self):
+        self.closed = True
 
 
 @pytest.fixture
@@ -176,3 +181,31 @@ def test_a_segment_that_is_removed_is_not_synced_any_more(committer):
 
     assert second.removed
     assert second.covered == []
+
+
+def test_a_segment_is_given_up_only_when_nobody_waits_for_it(committer):
+    segment = SlowSegment(seconds=0.03)
+    first = gevent.spawn(append_and_sync, committer, segment)
+    gevent.sleep(0.005)
+    second = gevent.spawn(append_and_sync, committer, segment)
+    gevent.sleep(0.005)
+
+    committer.close(segment)
+    gevent.joinall([first, second], raise_error=True)
+
+    assert eventually(lambda: segment.closed)
+
+
+def test_whoever_waits_when_it_is_stopped_is_still_served():
+    committer = Committer(lambda: 0)
+    committer.start()
+    segment = SlowSegment(seconds=0.03)
+    waiters = []
+    for _ in range(2):
+        waiters.append(gevent.spawn(append_and_sync, committer, segment))
+        gevent.sleep(0.005)
+
+    committer.stop()
+    gevent.joinall(waiters, timeout=5, raise_error=True)
+
+    assert all(waiter.successful() for waiter in waiters)

@@ -7,6 +7,7 @@ import pytest
 from gevent.hub import get_hub
 
 from adapters.journal import applier as applying
+from adapters.journal.codec import encode
 from application.facts import JournalApplied, JournalDegraded, JournalRejected
 from application.records import Progressed
 from domain.errors import AccountingUnavailable, DatabaseUnavailable
@@ -241,6 +242,38 @@ def test_a_record_that_can_be_neither_stored_nor_set_aside_is_tried_again(start,
     assert not receipt.wait_applied(5)
 
     assert len(journal._applier) == 0
+
+
+def test_a_rejected_record_is_set_aside_whole_or_not_at_all(start, apply, folder, monkeypatch):
+    apply.poison = {"req_1"}
+    journal = start()
+    really = os.write
+
+    def tear(fd, content):
+        return really(fd, content[:50]) if len(content) == len(encode(a_settled())) else refuse()
+
+    monkeypatch.setattr(os, "write", tear)
+    receipt = journal._queue(a_settled(), None, 0)
+    assert eventually(lambda: apply.calls > 1)
+    (kept,) = folder.glob("*.rejected")
+    assert kept.read_bytes() == b""
+
+    monkeypatch.setattr(os, "write", really)
+    assert not receipt.wait_applied(5)
+
+    assert kept.read_bytes() == encode(a_settled())
+
+
+def test_a_final_that_arrives_while_the_journal_closes_is_not_left_waiting(start, apply):
+    journal = start()
+    late = [gevent.spawn(journal.settle, a_settled(request_id=f"req_{number}")) for number in range(3)]
+    gevent.sleep(0)
+
+    journal.close(1)
+    gevent.joinall(late, timeout=5)
+
+    assert all(greenlet.successful() for greenlet in late)
+    assert eventually(lambda: sorted(set(apply.ids)) == ["req_0", "req_1", "req_2"])
 
 
 def test_without_a_journal_a_final_goes_straight_to_sql(start, apply, record, broken_disk):

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.recorders.labels import OTHER, Bounded
@@ -238,3 +240,16 @@ def test_metrics_stay_in_memory_when_there_is_no_room_for_their_files(tmp_path):
     limited += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
 
     assert run(limited + WORKER, str(tmp_path)).strip().isdigit()
+
+
+def test_the_documented_table_of_metrics_is_the_real_one(record):
+    page = (Path(__file__).resolve().parents[4] / "docs/operations.md").read_text()
+    documented = re.findall(r"^\| `(parley_\w+)` \| (\w+) \| (.*?) \| (.*?) \|$", page, re.MULTILINE)
+
+    real = []
+    for metric in vars(record.metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            name = metric._name + ("_total" if metric._type == "counter" else "")
+            labels = " ".join(f"`{label}`" for label in metric._labelnames) or "–"
+            real.append((name, metric._type, labels, metric._documentation))
+    assert documented == real
