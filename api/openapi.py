@@ -38,6 +38,7 @@ _PAID = {
     502: "The provider failed",
     504: "The provider took too long",
 }
+_BY_OPERATION = {"createSession": {404: "No such model"}}
 _PAID_OPERATIONS = frozenset({"createChatCompletion", "sendMessage", "streamMessage"})
 
 
@@ -107,6 +108,7 @@ def _complete(operation: Document, *, named: bool, public: bool) -> None:
         errors |= {400: _BODY[400]}
     if operation.get("operationId") in _PAID_OPERATIONS:
         errors |= _PAID
+    errors |= _BY_OPERATION.get(operation["operationId"], {})
     if not public:
         operation["security"] = [{BEARER: []}]
     responses = operation["responses"]

@@ -8,7 +8,7 @@ from typing import Any, Self, cast
 from flask import current_app, request
 
 from api.disconnect import Watch, watch
-from api.trace import Trace, current_trace
+from api.trace import current_trace
 from application.call import Call
 from application.cancellation import Cancellation
 from application.in_flight import InFlight
@@ -34,17 +34,20 @@ class PaidCalls:
         trace = current_trace()
         cancellation = Cancellation(self.total_seconds, self.clock.monotonic)
         self.in_flight.enter(trace.request_id, cancellation)
-        return PaidCall(self, trace, Call(trace.request_id, cancellation, streamed), request.environ)
+        try:
+            return PaidCall(self, Call(trace.request_id, cancellation, streamed), request.environ)
+        except BaseException:
+            self.in_flight.leave(trace.request_id)
+            raise
 
 
 class PaidCall:
     """Ends with its `with` block, or, once it is `handed_over` to a stream, with that stream."""
 
-    __slots__ = ("_calls", "_client", "_handed_over", "_watch", "call", "trace")
+    __slots__ = ("_calls", "_client", "_handed_over", "_watch", "call")
 
-    def __init__(self, calls: PaidCalls, trace: Trace, call: Call, environ: dict[str, Any]) -> None:
+    def __init__(self, calls: PaidCalls, call: Call, environ: dict[str, Any]) -> None:
         self.call = call
-        self.trace = trace
         self._calls = calls
         self._handed_over = False
         self._client = environ.get("gunicorn.socket")

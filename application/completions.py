@@ -37,13 +37,15 @@ class CompletionService:
         self, principal: Principal, model: str, messages: list[JsonObject], options: dict[str, Any], call: Call
     ) -> CompletionAnswer:
         """Raises UnknownModel, ModelNotAllowed, UnsupportedParameter, AccountingUnavailable and ProviderErrors."""
-        return _answer(self.generations.complete(self._order(principal, model, messages, options), call))
+        order = self._order(principal, model, messages, options)
+        return _answer(self.generations.complete(self.generations.open(order, call)))
 
     def stream(
         self, principal: Principal, model: str, messages: list[JsonObject], options: dict[str, Any], call: Call
     ) -> Stream[CompletionAnswer]:
         """As `complete`; what goes wrong after the first event is raised by the stream."""
-        return self.generations.stream(self._order(principal, model, messages, options), call, _answer)
+        order = self._order(principal, model, messages, options)
+        return self.generations.stream(self.generations.open(order, call), _answer)
 
     def _order(self, principal: Principal, model: str, messages: list[JsonObject], options: dict[str, Any]) -> Order:
         principal.require(Scope.CHAT)

@@ -25,20 +25,23 @@ class Generations:
     record: Record
     gate_seconds: float = 15.0
 
-    def complete(self, order: Order, call: Call) -> Outcome:
+    def open(self, order: Order, call: Call) -> Generation:
+        """From here on the call is accounted for, even if this process dies. Raises AccountingUnavailable."""
         generation = Generation(self, order, call)
         generation.open()
+        return generation
+
+    def complete(self, generation: Generation) -> Outcome:
+        order = generation.order
         try:
-            completion = order.deployment.chat.complete(generation.prompt(), call.cancellation)
+            completion = order.deployment.chat.complete(generation.prompt(), generation.call.cancellation)
         except BaseException as error:
             generation.cut(error)
             raise
         return generation.finish(completion)
 
-    def stream(self, order: Order, call: Call, answer: Callable[[Outcome], Answer]) -> "Stream[Answer]":
+    def stream(self, generation: Generation, answer: Callable[[Outcome], Answer]) -> "Stream[Answer]":
         """Return when the upstream's first event is in, or after the gate; until then every error is raised here."""
-        generation = Generation(self, order, call)
-        generation.open()
         stream = Stream(generation, answer)
         stream.start(self.clock.monotonic() + self.gate_seconds)
         return stream

@@ -14,7 +14,7 @@ ParleyError
 │   └── ConversationBusy
 ├── RateLimited
 ├── Unavailable                 our side; the same request may succeed later
-│   ├── Overloaded · DatabaseUnavailable · DatabaseBusy · AccountingUnavailable
+│   ├── Overloaded · DatabaseUnavailable (SchemaMismatch) · DatabaseBusy · AccountingUnavailable
 │   └── ServerShuttingDown
 ├── Cancelled                   the generation was ended from our side of the wire
 │   ├── ClientGone · StoppedByUser
@@ -165,6 +165,11 @@ class Overloaded(Unavailable):
 class DatabaseUnavailable(Unavailable):
     code = "db_unavailable"
     default = "The database does not answer."
+
+
+class SchemaMismatch(DatabaseUnavailable):
+    code = "schema_mismatch"
+    default = "The database has not the schema that this program needs; `parley migrate` brings it there."
 
 
 class DatabaseBusy(Unavailable):

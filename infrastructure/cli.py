@@ -18,6 +18,7 @@ from infrastructure import schema
 from infrastructure.app import build_container, create_app, openapi_document
 from infrastructure.configuration import ConfigurationError
 from infrastructure.container import Container
+from infrastructure.database import check_durability
 from infrastructure.settings import Settings, load
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -41,6 +42,7 @@ def serve(settings: Settings, _: argparse.Namespace) -> None:
     container = build_container(settings)
     if settings.embedded:
         schema.migrate(container.engine())
+    check_durability(container.engine())
     revision, head = schema.state(container.engine())
     if revision == head:
         _announce_first_key(container, settings)

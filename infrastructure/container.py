@@ -57,6 +57,7 @@ class Container(containers.DeclarativeContainer):
         record,
         retries=settings.provided.retries["per_deployment"],
         retry_budget=settings.provided.retries["budget"],
+        connections=settings.provided.server["in_flight"],
     )
     prices = providers.Singleton(parts.price_book, settings, configured)
     journal = providers.Singleton(parts.journal, settings, apply, record, prices, clock)

@@ -105,12 +105,16 @@ def load_catalog(
     *,
     retries: int = 1,
     retry_budget: float = 0.2,
+    connections: int = 400,
     clock: Callable[[], float] = monotonic,
 ) -> Catalog:
-    """`retries` is per call, `retry_budget` the share of calls that may be repeated; `clock` is monotonic."""
+    """`retries` is per call, `retry_budget` the share of calls that may be repeated; `clock` is monotonic.
+
+    `connections` bounds those to one provider; fewer than there are generations at once would make some of them wait.
+    """
     providers = []
     for config in configured:
-        observed = Observed(_chat_model(config, record), config.name, record, clock)
+        observed = Observed(_chat_model(config, record, connections), config.name, record, clock)
         providers.append(Provider(config, Retrying(observed, RetryBudget(retry_budget), extra=retries)))
     return Catalog(providers)
 
@@ -125,11 +129,13 @@ def list_prices(configured: Iterable[ProviderConfig]) -> Mapping[str, Price]:
     return {f"{config.name}/{model}": price for config in configured for model, price in config.profile.prices.items()}
 
 
-def _chat_model(config: ProviderConfig, record: Record) -> ChatModel:
+def _chat_model(config: ProviderConfig, record: Record, connections: int) -> ChatModel:
     profile = config.profile
     if profile.wire == "echo":
         return EchoModel()
-    transport = Transport(config.base_url or profile.base_url, config.deadlines, ca_file=config.ca_file)
+    transport = Transport(
+        config.base_url or profile.base_url, config.deadlines, size=connections, ca_file=config.ca_file
+    )
     return OpenAICompatible(profile, transport, config.credentials, record, config.deadlines.heartbeat)
 
 

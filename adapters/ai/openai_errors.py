@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from adapters.clock import SystemClock
 from domain.errors import (
     ContentFiltered,
     ContextLengthExceeded,
@@ -103,14 +104,10 @@ def seconds_to_wait(header: str | None, default: int | None, now: Callable[[], d
     if seconds is None:
         with suppress(ValueError, TypeError, OverflowError):
             at = parsedate_to_datetime(header)
-            seconds = (at.replace(tzinfo=at.tzinfo or UTC) - (now or _utc_now)()).total_seconds()
+            seconds = (at.replace(tzinfo=at.tzinfo or UTC) - (now or SystemClock().now)()).total_seconds()
     if seconds is None or not isfinite(seconds):
         return default
     return min(MAX_RETRY_AFTER, max(1, ceil(seconds)))
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _kind(status: int, message: str, codes: list[str]) -> type[ProviderError]:

@@ -3,14 +3,19 @@
 from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from domain.errors import DatabaseBusy, DatabaseUnavailable
+from domain.errors import DatabaseBusy, DatabaseUnavailable, SchemaMismatch
 
 RETRY_AFTER = 2
 
 _CONNECTIONS = frozenset({1040, 1203, 1226, "53300"})
 _LOCKS = frozenset({1020, 1205, 1213, "40001", "40P01", "55P03", "sqlite 5", "sqlite 6"})
-_DEFECTS = frozenset({1054, "sqlite 1"})
-"""Statements that do not fit the schema: some drivers call these operational."""
+_SCHEMA = frozenset({1054, 1146, "42703", "42P01"})
+"""A column or a table that is not there."""
+
+_NO_SUCH = ("no such table", "no such column")
+"""SQLite has one code for this and for every other defect of a statement, and calls them operational."""
+
+_DEFECT = "sqlite 1"
 
 _TOO_MANY_CLIENTS = ("too many clients", "remaining connection slots", "no more connections allowed")
 """psycopg has no code for what a server says before it has let us in."""
@@ -21,17 +26,27 @@ def unavailable(reason: str = "The database does not answer.") -> DatabaseUnavai
 
 
 def translated(error: SQLAlchemyError) -> Exception:
-    """DatabaseBusy: the same again, later, can work. DatabaseUnavailable: nobody gets through. Else `error` itself."""
+    """`error` in the domain's words, or itself when it is a defect of ours.
+
+    DatabaseBusy: the same again, later, can work. DatabaseUnavailable: nobody gets through, or, as SchemaMismatch,
+    nothing can be found.
+    """
     if isinstance(error, PoolTimeout):
         return DatabaseBusy(retry_after=RETRY_AFTER)
     if not isinstance(error, DBAPIError) or error.orig is None:
         return error
-    code = code_of(error.orig)
+    return _from_driver(error, error.orig)
+
+
+def _from_driver(error: DBAPIError, cause: BaseException) -> Exception:
+    code = code_of(cause)
     if code in _LOCKS:
         return DatabaseBusy("The row is locked by somebody else.", retry_after=RETRY_AFTER)
-    if code in _CONNECTIONS or any(phrase in str(error.orig) for phrase in _TOO_MANY_CLIENTS):
+    if code in _CONNECTIONS or any(phrase in str(cause) for phrase in _TOO_MANY_CLIENTS):
         return DatabaseBusy(retry_after=RETRY_AFTER)
-    if code in _DEFECTS:
+    if code in _SCHEMA or (code == _DEFECT and str(cause).startswith(_NO_SUCH)):
+        return SchemaMismatch(retry_after=RETRY_AFTER)
+    if code == _DEFECT:
         return error
     # What a driver does not classify any further is a broken file or protocol.
     outage = isinstance(error, OperationalError | InterfaceError | InternalError) or type(error) is DatabaseError

@@ -13,6 +13,7 @@ from application.facts import (
     HttpServed,
     JournalApplied,
     JournalDegraded,
+    JournalRejected,
     LimiterFailed,
     ModelCalled,
     RedisRefused,
@@ -46,6 +47,7 @@ class LogRecorder:
             BreakerChanged: self._breaker_changed,
             JournalApplied: self._journal_applied,
             JournalDegraded: self._journal_degraded,
+            JournalRejected: self._journal_rejected,
             RedisRefused: self._redis_refused,
             LimiterFailed: self._limiter_failed,
         }
@@ -109,6 +111,10 @@ class LogRecorder:
     def _journal_degraded(self, fact: JournalDegraded) -> None:
         fields = {"reason": fact.reason, "fallback": fact.fallback}
         self._warn(f"journal_degraded {fact.fallback}", "journal_degraded", fields)
+
+    def _journal_rejected(self, fact: JournalRejected) -> None:
+        """Never held back: each is money that somebody has to look after."""
+        self._log.error("journal_rejected", request_id=fact.request_id, reason=fact.reason, file=fact.file)
 
     def _redis_refused(self, fact: RedisRefused) -> None:
         self._warn("redis_refused", "redis_refused", {"reason": fact.reason})

@@ -42,6 +42,7 @@ class Metrics:
         self.journal_records = self._counter("journal_records", "Journal records moved into SQL")
         self.journal_reaped = self._counter("journal_reaped", "Journal records taken over from dead workers")
         self.journal_apply_seconds = self._histogram("journal_apply_seconds", "Duration of a move into SQL", _SHORT)
+        self.journal_rejected = self._counter("journal_rejected", "Records that SQL refuses, kept in a file")
         self.journal_degraded = self._counter("journal_degraded", "Records the journal could not take", "fallback")
         self.journal_lag_records = self._gauge("journal_lag_records", "Journal records not yet in SQL", "livesum")
         self.journal_lag_seconds = self._gauge("journal_lag_seconds", "Age of the oldest of them", "livemax")

@@ -13,6 +13,7 @@ from application.facts import (
     HttpServed,
     JournalApplied,
     JournalDegraded,
+    JournalRejected,
     LimiterFailed,
     ModelCalled,
     RedisRefused,
@@ -78,6 +79,7 @@ class PrometheusRecorder:
             BreakerChanged: self._breaker_changed,
             JournalApplied: self._journal_applied,
             JournalDegraded: self._journal_degraded,
+            JournalRejected: self._journal_rejected,
             RedisRefused: self._redis_refused,
             LimiterFailed: self._limiter_failed,
         }
@@ -150,6 +152,9 @@ class PrometheusRecorder:
 
     def _journal_degraded(self, fact: JournalDegraded) -> None:
         self.metrics.journal_degraded.labels(fact.fallback).inc()
+
+    def _journal_rejected(self, _: JournalRejected) -> None:
+        self.metrics.journal_rejected.inc()
 
     def _redis_refused(self, fact: RedisRefused) -> None:
         self.metrics.redis_refused.labels(self._reason(fact.reason)).inc()

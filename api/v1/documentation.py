@@ -12,6 +12,7 @@ MODEL_PATH: Doc = {
     "name": "model_id",
     "required": True,
     "description": "`provider/model`; the name may contain slashes.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
 }
 
 

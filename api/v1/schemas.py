@@ -97,7 +97,9 @@ class PageIn(Strict):
 
 class MessagePageIn(Strict):
     limit = QueryInteger(load_default=20, validate=validate.Range(1, PAGE), metadata=note("Items on a page."))
-    cursor = QueryInteger(load_default=0, metadata=note("`next_cursor` of the page before."))
+    cursor = QueryInteger(
+        load_default=0, validate=validate.Range(0, 999_999_999), metadata=note("`next_cursor` of the page before.")
+    )
 
 
 class SessionPageOut(Output):

@@ -6,6 +6,8 @@ from application.cancellation import Cancellation
 from domain.errors import StoppedByUser, UpstreamReset
 
 CHAT = {"session_id": "sess_1", "message": "Hello?"}
+FIELDS = ["id", "request_id", "session_id", "role", "content", "finish_reason", "model", "usage", "context"]
+USAGE_FIELDS = ["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cost", "source"]
 
 
 def events(answer) -> list[tuple[str, dict]]:
@@ -58,9 +60,7 @@ def test_the_fields_of_an_answer_keep_their_order(site):
     assert list(answer.json) == (
         ["id", "request_id", "session_id", "role", "content", "finish_reason", "model", "usage", "context"]
     )
-    assert list(answer.json["usage"]) == (
-        ["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cost", "source"]
-    )
+    assert list(answer.json["usage"]) == USAGE_FIELDS
 
 
 def test_a_stream_starts_goes_on_and_ends_with_the_whole_answer(site):

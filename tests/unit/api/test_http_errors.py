@@ -18,7 +18,7 @@ ALL = [kind for kind in _family(ParleyError) if kind.__module__ == "domain.error
 
 
 @pytest.fixture
-def site(shared_site):
+def site(raises, shared_site):  # Flask takes routes before its first request only
     return shared_site
 
 

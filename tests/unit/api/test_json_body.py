@@ -14,7 +14,7 @@ MESSAGE = {"role": "user", "content": 'Hello, wörld 🌍 \\ " { [ ] }'}
 
 
 @pytest.fixture
-def app(shared_site):
+def app(echo, shared_site):  # Flask takes routes before its first request only
     return shared_site.app
 
 

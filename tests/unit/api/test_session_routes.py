@@ -15,6 +15,18 @@ FIELDS = [
     "created_at",
     "updated_at",
 ]
+MESSAGE_FIELDS = [
+    "id",
+    "session_id",
+    "seq",
+    "role",
+    "content",
+    "state",
+    "model",
+    "finish_reason",
+    "request_id",
+    "created_at",
+]
 CONFIG = {"temperature": None, "max_tokens": None, "top_p": None, "system_prompt": None, "history": 40}
 
 
@@ -153,9 +165,7 @@ def test_a_message_has_these_fields_in_this_order(site):
     _talk(site, "one")
     (message,) = site.get("/api/v1/sessions/sess_1/messages").json["data"]
 
-    assert list(message) == (
-        ["id", "session_id", "seq", "role", "content", "state", "model", "finish_reason", "request_id", "created_at"]
-    )
+    assert list(message) == MESSAGE_FIELDS
     assert message["state"] == "complete"
 
 

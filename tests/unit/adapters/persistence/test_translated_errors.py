@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, NoSuchTableError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from adapters.persistence.errors import translated
-from domain.errors import DatabaseBusy, DatabaseUnavailable
+from domain.errors import DatabaseBusy, DatabaseUnavailable, SchemaMismatch
 
 
 def raised(error, dbapi):
@@ -51,10 +51,13 @@ GONE = [
     raised(sqlite(sqlite3.SQLITE_IOERR_WRITE), sqlite3),
     raised(sqlite3.DatabaseError("file is not a database"), sqlite3),
 ]
-OURS = [
+MISMATCH = [
     raised(pymysql.err.ProgrammingError(1146, "Table doesn't exist"), pymysql),
     raised(pymysql.err.OperationalError(1054, "Unknown column"), pymysql),
     raised(psycopg.errors.UndefinedTable(), psycopg),
+    raised(psycopg.errors.UndefinedColumn(), psycopg),
+]
+OURS = [
     raised(sqlite(sqlite3.SQLITE_ERROR), sqlite3),
     NoSuchTableError("users"),
 ]
@@ -74,6 +77,11 @@ def test_busy_means_that_the_same_can_work_later(error):
 def test_unavailable_means_that_nobody_gets_through(error):
     assert type(translated(error)) is DatabaseUnavailable
     assert translated(error).retry_after == 2
+
+
+@pytest.mark.parametrize("error", MISMATCH, ids=name)
+def test_a_table_or_column_that_is_not_there_means_another_schema(error):
+    assert type(translated(error)) is SchemaMismatch
 
 
 @pytest.mark.parametrize("error", OURS, ids=name)
