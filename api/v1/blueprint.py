@@ -10,7 +10,7 @@ from webargs.flaskparser import FlaskParser
 from api.json_body import read_json
 from domain.errors import InvalidRequest, UnknownField
 
-BASE = "/api/v1"
+PREFIX = "/api/v1"
 
 _UNKNOWN = "Unknown field."
 _SHOWN = 60
@@ -48,7 +48,7 @@ class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = _Parser()
 
     def __init__(self, name: str, import_name: str, description: str) -> None:
-        super().__init__(name, import_name, url_prefix=BASE, description=description)
+        super().__init__(name, import_name, url_prefix=PREFIX, description=description)
 
 
 def refusal(messages: Any) -> InvalidRequest:

@@ -68,8 +68,8 @@ def _open(properties: Schema, *required: str) -> Schema:
     return {"type": "object", "properties": properties, "required": list(required)}
 
 
-def _event(name: str, data: Schema) -> Schema:
-    return _open({"event": {"type": "string", "enum": [name]}, "data": _encoded(data)}, "event", "data")
+def _event(name: str, payload: Schema) -> Schema:
+    return _open({"event": {"type": "string", "enum": [name]}, "data": _encoded(payload)}, "event", "data")
 
 
 def _encoded(schema: Schema) -> Schema:

@@ -81,9 +81,9 @@ class CompletionChunks:
     """`usage` as the client asked: True puts `"usage": null` into every chunk, as OpenAI does; False leaves it out."""
 
     def __init__(self, stream: Stream[CompletionAnswer], created: int, *, usage: bool | None) -> None:
-        common = {"id": stream.request_id, "object": "chat.completion.chunk", "created": created, "model": stream.model}
+        fields = {"id": stream.request_id, "object": "chat.completion.chunk", "created": created, "model": stream.model}
         self._stream = stream
-        self._head = b"data: " + _dumps(common)[:-1] + b',"choices":'
+        self._head = b"data: " + _dumps(fields)[:-1] + b',"choices":'
         self._tail = b',"usage":null}\n\n' if usage else b"}\n\n"
         self._usage = usage
 

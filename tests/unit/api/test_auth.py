@@ -2,6 +2,7 @@ import pytest
 from flask import Flask
 
 from api.auth import AUTHENTICATED, PUBLIC, policy_of, refuse_undeclared, requires, undeclared
+from api.wiring import init_api
 from domain.errors import DatabaseUnavailable
 from domain.user import Role, Scope
 from tests.builders import a_key, a_token, a_user
@@ -23,6 +24,15 @@ def test_an_endpoint_that_declares_nothing_stops_the_start(app: Flask):
     assert undeclared(app) == ["gap"]
     with pytest.raises(RuntimeError, match="gap"):
         refuse_undeclared(app)
+
+
+def test_an_api_with_a_gap_is_not_even_put_together(container):
+    app = Flask("parley", static_folder=None)
+    app.extensions["parley"] = container
+    app.add_url_rule("/gap", "gap", lambda: "open")
+
+    with pytest.raises(RuntimeError, match="gap"):
+        init_api(app)
 
 
 def test_an_endpoint_that_declares_nothing_is_refused_to_everyone(app: Flask, site):

@@ -55,6 +55,7 @@ def test_a_client_that_sends_its_next_request_is_watched_no_longer_and_loses_not
     _turn_the_loop()
 
     assert cancellation.reason is None
+    assert watched._io is None  # or the loop would spin on what nobody reads
     assert pair[0].recv(100) == b"GET / HTTP/1.1\r\n"
 
 

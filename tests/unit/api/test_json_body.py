@@ -145,6 +145,11 @@ def test_a_body_of_too_many_elements_is_refused_before_they_are_built(element):
         parse(b"[" + b",".join([element] * 1_000_000) + b"]")
 
 
+def test_a_body_of_quotes_is_refused_before_it_is_cut_at_each_of_them():
+    with pytest.raises(InvalidJson, match="too many elements"):
+        parse(b"[" + b'"' * 1_000_000 + b"]")
+
+
 def test_one_large_string_is_no_bomb():
     image = "data:image/png;base64," + "A" * 5_000_000
 

@@ -2,6 +2,8 @@ import re
 
 import pytest
 
+from api.answer import json_answer
+from api.v1.bodies import served_by
 from application.facts import HttpServed
 from domain.errors import UpstreamReset
 
@@ -121,6 +123,14 @@ def test_a_stream_tells_who_serves_it(site):
     headers = site.post("/api/v1/chat/completions", {**COMPLETION, "stream": True}).headers
 
     assert (headers["X-Parley-Provider"], headers["X-Parley-Model"]) == ("acme", "large")
+
+
+@pytest.mark.parametrize("model", ["acme/lärge", "acme/a\r\nX-Evil: 1", "acme/\x00"])
+def test_a_name_that_no_header_can_carry_is_left_out(model):
+    answer = json_answer(b"{}")
+    served_by(answer, model)
+
+    assert [name for name, _ in answer.headers if name.startswith("X-")] == []
 
 
 def test_an_error_before_the_first_event_keeps_its_status_and_its_id(site):
