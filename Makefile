@@ -1,6 +1,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test test-unit test-servers check format bench sdk docs lock clean
 SHELL := /bin/bash
+# Compiled files make every later start faster.
+export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON ?= python3
 BIN := .venv/bin

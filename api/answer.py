@@ -1,11 +1,14 @@
 """The response class of the whole application: fixed headers, orjson, and connections that must not be re-used."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
+import gevent
 import orjson
 from flask import Flask, Response
 from flask.json.provider import JSONProvider
+from gunicorn.http.errors import ParseException
 from werkzeug.datastructures import Headers
 
 JSON = "application/json"
@@ -32,6 +35,9 @@ DOWNLOAD_HEADERS: Fixed = (
 )
 
 _NO_CONTENT = 204
+_LINGER_SECONDS = 2.0
+_LINGER_BYTES = 32 << 20
+_LINGER_PIECE = 64 << 10
 
 
 class Answer(Response):
@@ -43,9 +49,12 @@ class Answer(Response):
     """Of a body that is known beforehand; a stream counts for itself."""
     on_sent: Callable[["Answer"], None] | None = None
     """Called once, after the last byte or when the client left."""
+    unread: dict[str, Any] | None = None
+    """The WSGI environment of a request whose body was refused before its end."""
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if BODY_READ not in environ and _has_body(environ):
+            self.unread = environ
             _close_afterwards(start_response)
         headers = [*self.headers, *self.fixed]
         if isinstance(self.response, list):
@@ -63,6 +72,9 @@ class Answer(Response):
             if self.on_sent is not None:
                 told, self.on_sent = self.on_sent, None
                 told(self)
+            if self.unread is not None:
+                environ, self.unread = self.unread, None
+                _linger(environ)
 
 
 class OrjsonProvider(JSONProvider):
@@ -106,3 +118,17 @@ def _close_afterwards(start_response: Any) -> None:
     close = getattr(getattr(start_response, "__self__", None), "force_close", None)
     if close is not None:
         close()
+
+
+def _linger(environ: dict[str, Any]) -> None:
+    """Take what the client is still sending, for a moment.
+
+    A socket closed with unread bytes resets the connection, and the reset may overtake the answer (RFC 9112, 9.6).
+    """
+    left = _LINGER_BYTES
+    with gevent.Timeout(_LINGER_SECONDS, exception=False), suppress(OSError, ParseException):
+        while left > 0:
+            piece = environ["wsgi.input"].read(min(left, _LINGER_PIECE))
+            if not piece:
+                return
+            left -= len(piece)

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Flask
 
+from api.auth import refuse_undeclared
 from api.limits import init_limits
 from api.openapi import build_document
 from api.v1 import MODULES
@@ -25,6 +26,7 @@ def create_app(settings: Settings) -> Flask:
     init_api(app)
     init_limits(app, counters=container.counters(), record=container.record(), default_rpm=settings.default_rpm)
     init_metrics(app, settings.metrics_token, container.prometheus().registry)
+    refuse_undeclared(app)
     return app
 
 

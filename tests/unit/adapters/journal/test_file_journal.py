@@ -1,6 +1,7 @@
 import errno
 import os
 import resource
+from contextlib import contextmanager
 
 import gevent
 import pytest
@@ -27,12 +28,15 @@ class TestWriting(JournalContract):
         return start(mode="write")
 
 
-@pytest.fixture
-def limit_files():
-    """Limits the size of any file of this process; the kernel then says EFBIG."""
+@contextmanager
+def files_limited_to(size):
+    """No file of this process may grow beyond `size`, its log neither; the kernel then says EFBIG."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.fixture
@@ -335,12 +339,12 @@ def test_a_disk_that_does_not_sync_is_not_believed(start, apply, record, folder,
     assert len(logs(folder)) == 2
 
 
-def test_a_limit_on_the_size_of_files_only_means_more_files(start, record, folder, apply, limit_files):
+def test_a_limit_on_the_size_of_files_only_means_more_files(start, record, folder, apply):
     journal = start(reserve=1 << 20)
     apply.failure = DatabaseUnavailable()
-    limit_files(4000)
 
-    receipts = settle_many(journal, range(20))
+    with files_limited_to(4000):
+        receipts = settle_many(journal, range(20))
 
     assert record.of(JournalDegraded) == []
     assert len(logs(folder)) > 3
@@ -348,11 +352,11 @@ def test_a_limit_on_the_size_of_files_only_means_more_files(start, record, folde
     assert all(receipt.wait_applied(5) for receipt in receipts)
 
 
-def test_a_limit_that_no_record_fits_in_sends_finals_to_sql(start, record, apply, limit_files):
+def test_a_limit_that_no_record_fits_in_sends_finals_to_sql(start, record, apply):
     journal = start()
-    limit_files(100)
 
-    settle_many(journal, range(3))
+    with files_limited_to(100):
+        settle_many(journal, range(3))
 
     assert apply.ids == ["req_0", "req_1", "req_2"]
     assert {fact.reason for fact in record.of(JournalDegraded)} == {"EFBIG"}

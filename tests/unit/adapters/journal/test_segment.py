@@ -2,6 +2,7 @@ import errno
 import fcntl
 import os
 import resource
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,18 +20,15 @@ def refuse(*_):
     raise OSError(errno.EIO, "broken")
 
 
-def limit_file_size(size):
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-
-
-@pytest.fixture
-def small_files():
-    """No file of this process may grow beyond 1,000 bytes; the kernel then says EFBIG."""
+@contextmanager
+def files_limited_to(size):
+    """No file of this process may grow beyond `size`, its log neither; the kernel then says EFBIG."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limit_file_size(1000)
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_the_file_of_a_living_owner_cannot_be_seized(segment):
@@ -86,10 +84,10 @@ def test_appending_tells_where_the_frame_ends(segment):
     assert b"".join(chunks(segment.fd)) == b"abcde"
 
 
-def test_a_frame_that_does_not_fit_leaves_nothing_behind(segment, small_files):
+def test_a_frame_that_does_not_fit_leaves_nothing_behind(segment):
     segment.append(b"x" * 990)
 
-    with pytest.raises(OSError) as refused:
+    with files_limited_to(1000), pytest.raises(OSError) as refused:
         segment.append(b"y" * 20)
 
     assert refused.value.errno == errno.EFBIG
@@ -97,11 +95,11 @@ def test_a_frame_that_does_not_fit_leaves_nothing_behind(segment, small_files):
     assert segment.append(b"z" * 10) == 1000
 
 
-def test_a_torn_frame_that_cannot_be_cut_off_ends_the_use_of_the_file(segment, small_files, monkeypatch):
+def test_a_torn_frame_that_cannot_be_cut_off_ends_the_use_of_the_file(segment, monkeypatch):
     monkeypatch.setattr(os, "ftruncate", refuse)
     segment.append(b"x" * 990)
 
-    with pytest.raises(OSError):
+    with files_limited_to(1000), pytest.raises(OSError):
         segment.append(b"y" * 20)
 
     assert segment.broken
@@ -126,10 +124,11 @@ def test_the_first_sync_makes_the_name_durable_as_well(segment, monkeypatch):
     assert folders == [segment.path.parent]
 
 
-def test_a_note_is_left_out_where_it_does_not_fit(segment, small_files):
+def test_a_note_is_left_out_where_it_does_not_fit(segment):
     segment.append(b"x" * 990)
 
-    segment.note(b"y" * 20)
+    with files_limited_to(1000):
+        segment.note(b"y" * 20)
 
     assert segment.size == 990
 
@@ -164,8 +163,9 @@ def test_a_reserve_holds_its_space_until_it_is_released(tmp_path):
     assert not path.exists()
 
 
-def test_a_limit_on_file_sizes_leaves_nothing_to_reserve_and_is_no_full_disk(tmp_path, small_files):
-    reserve = Reserve(tmp_path / "ab-1.reserve", 1 << 20)
+def test_a_limit_on_file_sizes_leaves_nothing_to_reserve_and_is_no_full_disk(tmp_path):
+    with files_limited_to(1000):
+        reserve = Reserve(tmp_path / "ab-1.reserve", 1 << 20)
 
     assert not reserve.released
     reserve.remove(tmp_path / "ab-1.reserve")
