@@ -19,6 +19,7 @@ from infrastructure.app import build_container, create_app, openapi_document
 from infrastructure.configuration import ConfigurationError
 from infrastructure.container import Container
 from infrastructure.database import check_durability
+from infrastructure.logging import log_to_standard_error
 from infrastructure.settings import Settings, load
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +30,7 @@ Command = Callable[[Settings, argparse.Namespace], None]
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 0, 1 for a failure that is explained on standard error, 2 for wrong usage."""
     arguments = _parser().parse_args(argv)
+    log_to_standard_error()
     try:
         arguments.command(load(), arguments)
     except (ConfigurationError, ParleyError, schema.SchemaError) as error:

@@ -16,11 +16,15 @@ class Sink:
     """A full volume, a closed pipe or a reader that stopped costs lines, which are counted, never a request."""
 
     def __init__(self, fd: int = 1) -> None:
+        self.dropped = 0
+        """Lines lost so far."""
+        self.redirect(fd)
+
+    def redirect(self, fd: int) -> None:
+        """From now on lines go to this file descriptor."""
         self._fd = fd
         self._poll = _Poll()
         self._poll.register(fd, select.POLLOUT)
-        self.dropped = 0
-        """Lines lost so far."""
 
     def write(self, line: bytes) -> None:
         """One line of at most LINE_BYTES, its newline included."""

@@ -50,6 +50,11 @@ def register_secret(value: str | None) -> None:
     _redactor.register(value)
 
 
+def log_to_standard_error() -> None:
+    """For commands, whose standard output is their result."""
+    _sink.redirect(2)
+
+
 def dropped_lines() -> int:
     """How many lines this process could not write."""
     return _sink.dropped
