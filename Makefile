@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-servers check format bench sdk docs lock clean
+.PHONY: help run test test-unit test-newest test-servers check format bench sdk docs lock clean
 SHELL := /bin/bash
 # Compiled files make every later start faster.
 export PYTHONDONTWRITEBYTECODE :=
@@ -14,10 +14,14 @@ help: ## this list
 run: .venv/run.stamp ## serve on 127.0.0.1:8080; nothing to configure
 	@exec $(BIN)/parley serve
 
-test: .venv/test.stamp check test-unit test-servers ## everything; installs the servers that the tests start
+test: .venv/test.stamp check test-unit test-newest test-servers ## everything; installs the servers that the tests start
 
 test-unit: .venv/test.stamp ## the fast part: no server, no network
 	$(BIN)/pytest tests/unit -n auto --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/coverage report --include='domain/*,application/*' --fail-under=100 --format=total
+
+test-newest: .venv/test.stamp ## the fast part on Python 3.13, where that is installed
+	@tests/on-python 3.13
 
 test-servers: .venv/test.stamp ## against real servers, started by the tests themselves
 	@tests/servers/install

@@ -75,6 +75,11 @@ class Generation:
         self._next_report = self._started + _PROGRESS_SECONDS
         self._prompt_tokens = tokens.estimate_prompt(order.messages, order.options.get("tools"))
 
+    @property
+    def attempts(self) -> int:
+        """A call that was refused before it was dialled counts as one."""
+        return max(1, self.call.cancellation.attempts)
+
     def prompt(self) -> Prompt:
         order = self.order
         return Prompt(order.deployment.name, order.messages, order.options, self.call.request_id)
@@ -108,7 +113,7 @@ class Generation:
 
     def finish(self, completion: Completion) -> Outcome:
         """The provider's answer is complete: settle, then let the last bytes go."""
-        upstream_ms = self._elapsed_ms()
+        upstream_ms = self.elapsed_ms()
         self._heard.add_whole(completion)
         usage = completion.usage or tokens.estimated(self._prompt_tokens, self._heard.tokens)
         return Outcome(
@@ -118,7 +123,7 @@ class Generation:
             text=self._heard.text(),
             usage=usage,
             cost=self._settle(State.COMPLETED, usage, completion=completion),
-            attempts=max(1, self.call.cancellation.attempts),
+            attempts=self.attempts,
             upstream_ms=upstream_ms,
             started_at=self._started_at,
         )
@@ -164,7 +169,7 @@ class Generation:
         self, state: State, usage: Usage, cost: int | None, error: ParleyError | None
     ) -> tuple[LedgerEntry, ...]:
         """One row per attempt, of which only the last can have used anything, and the final row."""
-        attempts = max(1, self.call.cancellation.attempts)
+        attempts = self.attempts
         lost = [
             self._entry(Kind.ATTEMPT, number, State.FAILED, Usage(), 0, "upstream_retried")
             for number in range(1, attempts)
@@ -190,7 +195,7 @@ class Generation:
             usage=usage,
             state=state,
             started_at=self._started_at,
-            duration_ms=self._elapsed_ms(),
+            duration_ms=self.elapsed_ms(),
             cost=cost,
             charged=cost if kind is Kind.FINAL else None,
             price_version=self.books.prices.version,
@@ -217,11 +222,12 @@ class Generation:
                 completion_tokens=final.usage.completion_tokens,
                 source=final.usage.source,
                 cost=final.cost,
-                attempts=max(1, self.call.cancellation.attempts),
+                attempts=self.attempts,
             )
         )
 
-    def _elapsed_ms(self) -> int:
+    def elapsed_ms(self) -> int:
+        """Since OPEN."""
         return round((self.books.clock.monotonic() - self._started) * 1000)
 
 

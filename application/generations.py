@@ -58,6 +58,9 @@ class Stream(Generic[Answer]):
         self.request_id = generation.call.request_id
         self.model = generation.order.deployment.id
         self.answer_id = generation.order.turn.answer_id if generation.order.turn else None
+        self.attempts = 0
+        self.first_event_ms = 0
+        """From OPEN to the first event, or to the moment when the gate gave up waiting for it."""
         self._generation = generation
         self._answer = answer
         self._source: Iterator[list[Delta] | Completion] = iter(())
@@ -74,6 +77,7 @@ class Stream(Generic[Answer]):
         try:
             self._source = generation.order.deployment.chat.stream(generation.prompt(), generation.call.cancellation)
             self._wait(until)
+            self.attempts, self.first_event_ms = generation.attempts, generation.elapsed_ms()
         except BaseException as error:
             self._end(error)
             raise

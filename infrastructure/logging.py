@@ -99,6 +99,13 @@ class GunicornLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         super().setup(cfg)
         configure_logging()
 
+    def exception(self, msg: object, *args: Any, **kwargs: Any) -> None:
+        """A client that stops reading is no failure of ours; its request's own line tells how it ended."""
+        if isinstance(sys.exception(), TimeoutError):
+            self.error_log.debug(msg, *args, **kwargs)
+        else:
+            super().exception(msg, *args, **kwargs)
+
 
 class _Lines:
     """What structlog calls with the finished line."""

@@ -13,6 +13,7 @@ from werkzeug.datastructures import Headers
 from api.answer import STREAM_HEADERS, Answer
 from api.errors import envelope, unexpected
 from api.paid import PaidCall
+from api.trace import current_trace
 from api.v1.bodies import chat_body, completion_usage, served_by
 from application.chat import ChatAnswer
 from application.completions import CompletionAnswer
@@ -71,6 +72,8 @@ def stream_answer(
     answer = Answer(body, 200, Headers([("Content-Type", kind)]))
     answer.fixed = STREAM_HEADERS
     served_by(answer, stream.model)
+    answer.headers.add("X-Parley-Attempts", str(stream.attempts))
+    current_trace().upstream_ms = stream.first_event_ms
     return answer
 
 

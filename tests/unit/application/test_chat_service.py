@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -19,6 +21,7 @@ from domain.errors import (
     UpstreamFailed,
     UpstreamReset,
 )
+from domain.ledger import State
 from domain.session import SessionConfig
 from domain.user import Role, Scope
 from tests.builders import NOW, a_deployment, a_history, a_principal
@@ -114,6 +117,21 @@ def test_a_message_that_cannot_fit_stores_nothing_and_frees_the_session(world: W
         send(world, "a" * 40_000)
 
     assert (world.texts(), world.session().active_request_id, world.model.prompts) == ([], None, [])
+
+
+def test_a_turn_whose_lock_could_not_be_committed_is_settled_as_failed_and_never_dialled(world: World):
+    @contextmanager
+    def begin():
+        with world.begin() as work:
+            yield work
+            raise DatabaseUnavailable
+
+    with pytest.raises(DatabaseUnavailable):
+        replace(world.chat, begin=begin).send(a_principal(), ChatOrder("sess_1", "Hello"), world.call())
+
+    (record,) = world.journal.settled
+    assert (record.entries[-1].state, record.entries[-1].error_code) == (State.FAILED, "db_unavailable")
+    assert (world.model.prompts, world.session().active_request_id) == ([], None)
 
 
 # ── titles ───────────────────────────────────────────────────────────────────────────────────────────────────────
