@@ -43,7 +43,7 @@ CHAT: Doc = {
 CHAT_STREAM: Doc = {
     "operationId": "streamMessage",
     "description": "Server-Sent Events: `start`, then `delta` …, then `end`; when the answer was cut, an `error` "
-    "instead of `end`. With `Accept: application/x-ndjson` the same as JSON lines. Comments and empty lines keep the "
+    "instead of `end`. With `Accept: application/x-ndjson` the same as JSON lines. Comments and empty texts keep the "
     "connection alive.",
     "responses": _answer("The answer while it is written", **_STREAMED),
 }

@@ -25,7 +25,8 @@ LINES = "application/x-ndjson"
 
 PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
-_BLANK_LINE = b"\n"
+_NO_TEXT = b'{"text":""}\n'
+"""A heartbeat that a reader of JSON lines takes for what it is."""
 
 Pieces = Iterator[bytes]
 Ended = TypeVar("Ended", CompletionAnswer, ChatAnswer)
@@ -128,10 +129,9 @@ def chat_events(stream: Stream[ChatAnswer], session_id: str) -> Pieces:
         if isinstance(item, ChatAnswer):
             yield b"event: end\ndata: " + _dumps(chat_body(item)) + b"\n\n"
         elif item:
-            piece = b"".join(
-                [b'event: delta\ndata: {"text":' + _dumps(delta.text) + b"}\n\n" for delta in item if delta.text]
-            )
-            yield piece or PING
+            texts = [b'event: delta\ndata: {"text":' + _dumps(delta.text) + b"}\n\n" for delta in item if delta.text]
+            if texts:
+                yield b"".join(texts)
         else:
             yield PING
 
@@ -144,15 +144,16 @@ def refused_event(stream: Stream[ChatAnswer]) -> Callable[[ParleyError], bytes]:
 
 
 def chat_lines(stream: Stream[ChatAnswer]) -> Pieces:
-    """`{"text": …}` …, then the end object; `{"error": …}` instead of it. While waiting, empty lines."""
+    """`{"text": …}` …, then the end object; `{"error": …}` instead of it. While waiting, empty texts."""
     for item in stream:
         if isinstance(item, ChatAnswer):
             yield _dumps(chat_body(item)) + b"\n"
         elif item:
-            piece = b"".join([b'{"text":' + _dumps(delta.text) + b"}\n" for delta in item if delta.text])
-            yield piece or _BLANK_LINE
+            texts = [b'{"text":' + _dumps(delta.text) + b"}\n" for delta in item if delta.text]
+            if texts:
+                yield b"".join(texts)
         else:
-            yield _BLANK_LINE
+            yield _NO_TEXT
 
 
 def refused_line(stream: Stream[ChatAnswer]) -> Callable[[ParleyError], bytes]:

@@ -77,8 +77,7 @@ def test_a_streamed_turn_arrives_as_start_deltas_and_end(gateway: Gateway) -> No
 def test_the_same_turn_comes_as_json_lines_when_asked_for(gateway: Gateway) -> None:
     body = {"session_id": a_session(gateway), "message": "one two three"}
 
-    lines = lines_of(gateway, "/chat/stream", body, "application/x-ndjson")
-    *pieces, end = [json.loads(line) for line in lines if line]
+    *pieces, end = [json.loads(line) for line in lines_of(gateway, "/chat/stream", body, "application/x-ndjson")]
 
     assert "".join(piece["text"] for piece in pieces) == end["content"]
     assert end["usage"]["source"] == "provider"

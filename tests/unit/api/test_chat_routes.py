@@ -105,7 +105,7 @@ def test_heartbeats_keep_a_stream_alive_in_either_dialect(site):
     site.world.script("a", [], "b")
 
     assert ": ping\n\n" in _streamed(site).text
-    assert lines(_streamed(site, "application/x-ndjson"))[:2] == [{"text": "a"}, {"text": "b"}]
+    assert lines(_streamed(site, "application/x-ndjson"))[:3] == [{"text": "a"}, {"text": ""}, {"text": "b"}]
 
 
 def test_a_stream_that_is_cut_ends_with_an_error_and_without_an_end(site):
