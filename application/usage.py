@@ -28,6 +28,14 @@ class UsageSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyUse:
+    """What one key has used, today and in this month of UTC."""
+
+    today: UsageTotal
+    month: UsageTotal
+
+
+@dataclass(frozen=True, slots=True)
 class UsageService:
     begin: Begin
     clock: Clock
@@ -50,6 +58,14 @@ class UsageService:
             models=_by(groups, "model"),
             keys=_by(groups, "key_id"),
         )
+
+    def of_key(self, principal: Principal) -> KeyUse:
+        """Of the caller's own key, which may always know."""
+        today = self.clock.now().date()
+        with self.begin() as work:
+            groups = work.usage.groups(principal.user_id, today.replace(day=1))
+        mine = [group for group in groups if group.key_id == principal.key_id]
+        return KeyUse(today=_sum(group for group in mine if group.day == today), month=_sum(mine))
 
     def records(self, principal: Principal, limit: int, cursor: str | None) -> list[LedgerEntry]:
         """One final row per request, newest first."""

@@ -1,12 +1,16 @@
 """`/key`: what the caller's own key is and may do."""
 
+from dataclasses import asdict
+from typing import Any
+
 from dependency_injector.wiring import Provide, inject
+from flask import g
 
 from api.auth import AUTHENTICATED, current_principal, requires
 from api.v1.blueprint import Blueprint
 from api.v1.usage_schemas import KeyOut
 from application.identity import IdentityService
-from domain.api_key import ApiKey
+from application.usage import UsageService
 
 blueprint = Blueprint("keys", __name__, "API keys")
 
@@ -16,6 +20,9 @@ blueprint = Blueprint("keys", __name__, "API keys")
 @blueprint.doc(operationId="getOwnKey")
 @requires(AUTHENTICATED)
 @inject
-def get_own_key(identity: IdentityService = Provide["identity"]) -> ApiKey:
-    """Read the key that this request was made with."""
-    return identity.describe(current_principal())
+def get_own_key(
+    identity: IdentityService = Provide["identity"], usage: UsageService = Provide["usage"]
+) -> dict[str, Any]:
+    """Read the key that this request was made with: its limits, what it has used and what is left."""
+    caller = current_principal()
+    return {**asdict(identity.describe(caller)), "use": usage.of_key(caller), "rest": g.get("rate")}

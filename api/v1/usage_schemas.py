@@ -107,6 +107,18 @@ class ModelListOut(Output):
     data = ma.fields.List(ma.fields.Nested(ModelOut), required=True)
 
 
+class OwnUseOut(Output):
+    today = ma.fields.Nested(TotalOut, required=True)
+    month = ma.fields.Nested(TotalOut, required=True)
+
+
+class RestOut(Output):
+    """What is left of the request limit, this request counted."""
+
+    requests = ma.fields.Integer(required=True, attribute="remaining")
+    resets_in = ma.fields.Integer(required=True, attribute="reset", metadata=note("Seconds."))
+
+
 class KeyOut(Output):
     """A key without its secret. Limits that are null do not apply."""
 
@@ -115,7 +127,7 @@ class KeyOut(Output):
     last4 = ma.fields.String(required=True)
     name = ma.fields.String(required=True)
     scopes = ma.fields.Function(
-        lambda key: sorted(key.scopes),
+        lambda key: sorted(key["scopes"]),
         required=True,
         metadata={"type": "array", "items": {"type": "string"}, **note("Empty: all of the user's role.")},
     )
@@ -127,3 +139,5 @@ class KeyOut(Output):
     window = ma.fields.String(required=True, allow_none=True)
     expires_at = Time(required=True, allow_none=True)
     created_at = Time(required=True)
+    use = ma.fields.Nested(OwnUseOut, required=True)
+    rest = ma.fields.Nested(RestOut, required=True, allow_none=True, metadata=note("Null without a request limit."))

@@ -121,9 +121,10 @@ def test_a_key_with_a_request_limit_is_limited_and_told_so(gateway: Gateway) -> 
     gateway.cli("users", "create", "carl@example.com", text="\n")
     key = gateway.cli("keys", "create", "--user", "carl@example.com", "--name", "slow", "--rpm", "3")
 
-    statuses = [gateway.call("GET", "/key", key=key)[0] for _ in range(4)]
+    answers = [gateway.call("GET", "/key", key=key) for _ in range(4)]
 
-    assert statuses == [200, 200, 200, 429]
+    assert [status for status, _ in answers] == [200, 200, 200, 429]
+    assert [body["rest"]["requests"] for _, body in answers[:3]] == [2, 1, 0]
 
 
 def test_health_and_metrics_answer(gateway: Gateway) -> None:

@@ -90,3 +90,14 @@ def test_records_are_the_final_rows_newest_first_in_pages(world: World):
 def test_a_key_for_chat_alone_does_not_see_the_bill(world: World, read):
     with pytest.raises(Forbidden):
         read(world.usage, a_principal(scopes=frozenset({Scope.CHAT})))
+
+
+def test_a_key_sees_its_own_use_and_no_other_keys(world: World):
+    use(world, 1, started_at=SATURDAY)
+    use(world, 10, started_at=SATURDAY - timedelta(days=1))
+    use(world, 100, started_at=SATURDAY, key_id="key_other")
+    use(world, 1_000, started_at=SATURDAY - timedelta(days=40))
+
+    found = world.usage.of_key(a_principal())
+
+    assert (found.today.input, found.month.input) == (1, 11)
