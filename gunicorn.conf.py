@@ -14,7 +14,7 @@ _metrics = _settings.home / "metrics"
 
 bind = _settings.bind
 workers = _settings.workers
-worker_class = "gevent"
+worker_class = "infrastructure.gevent_worker.Worker"
 worker_connections = 1000
 timeout = 60
 keepalive = 5  # also the deadline for a request's headers

@@ -62,7 +62,11 @@ class Answer(Response):
             if self.status_code != _NO_CONTENT and "Content-Length" not in self.headers:
                 headers.append(("Content-Length", str(self.sent_bytes)))
         pieces = self.get_app_iter(environ)
-        start_response(self.status, headers)
+        try:
+            start_response(self.status, headers)
+        except BaseException:  # the server has got nothing that it could close
+            self.close()
+            raise
         return pieces
 
     def close(self) -> None:

@@ -76,11 +76,11 @@ class PaidCall:
 
     def end(self) -> None:
         """Idempotent."""
+        self._calls.in_flight.leave(self.call.request_id)
         if self._watch is not None:
             self._watch.stop()
         if self._handed_over and self._client is not None:
             self._client.settimeout(None)
-        self._calls.in_flight.leave(self.call.request_id)
 
 
 def begin_call(*, streamed: bool) -> PaidCall:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from domain.errors import ParleyError, UpstreamTotalTimeout
+from domain.usage import Usage
 
 
 class Cancellation:
@@ -12,15 +13,18 @@ class Cancellation:
     once, from the canceller's greenlet, and must not block: it shuts the socket down so that the waiter wakes up.
     """
 
-    __slots__ = ("_clock", "_deadline", "_listener", "attempts", "reason")
+    __slots__ = ("_clock", "_deadline", "_listener", "_started", "attempts", "counted", "reason")
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         """`seconds` from now the generation has to be over; `clock` is monotonic."""
         self.reason: ParleyError | None = None
         self.attempts = 0
         """Calls that were made to providers for this request; the innermost decorator of a `ChatModel` counts."""
+        self.counted: Usage | None = None
+        """What a provider had counted of the whole stream when it was cut; None when it had sent more since."""
         self._clock = clock
-        self._deadline = clock() + seconds
+        self._started = clock()
+        self._deadline = self._started + seconds
         self._listener: Callable[[], None] | None = None
 
     def cancel(self, reason: ParleyError) -> None:
@@ -35,6 +39,10 @@ class Cancellation:
         self._listener = listener
         if listener is not None and self.reason is not None:
             listener()
+
+    def limit(self, seconds: float) -> None:
+        """The generation has to be over so many seconds after it began, unless it has to be sooner."""
+        self._deadline = min(self._deadline, self._started + seconds)
 
     def remaining(self) -> float:
         """Seconds left, never negative."""

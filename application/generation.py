@@ -12,7 +12,7 @@ from application.ports import Clock, Deployment, Journal, Record
 from application.records import Opened, Progressed, Settled, Turn
 from domain import tokens
 from domain.completion import Completion, Delta, Prompt
-from domain.errors import Cancelled, ClientGone, ParleyError, StoppedByUser
+from domain.errors import Cancelled, ClientGone, ParleyError, ProviderError, StoppedByUser
 from domain.ledger import Kind, LedgerEntry, State
 from domain.usage import PriceBook, Source, Usage
 from domain.user import Principal
@@ -130,12 +130,18 @@ class Generation:
 
     def cut(self, error: BaseException) -> None:
         """It ended early, by whichever side: what had arrived is kept, counted and billed."""
+        if isinstance(error, ProviderError):
+            error.provider = self.order.deployment.provider
         if self.settled:
             return
         heard = self._heard.tokens
         state = State.PARTIAL if heard else State.FAILED
-        usage = tokens.estimated(self._prompt_tokens, heard) if heard else Usage()
-        self._settle(state, usage, error=_reason(error))
+        self._settle(state, self._so_far(heard) if heard else Usage(), error=_reason(error))
+
+    def _so_far(self, heard: int) -> Usage:
+        """The provider's count where there is one. Some fill in zeros until the end: output that was heard is not 0."""
+        counted = self.call.cancellation.counted
+        return counted if counted and counted.completion_tokens else tokens.estimated(self._prompt_tokens, heard)
 
     def _settle(
         self,

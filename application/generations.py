@@ -35,10 +35,10 @@ class Generations:
         order = generation.order
         try:
             completion = order.deployment.chat.complete(generation.prompt(), generation.call.cancellation)
+            return generation.finish(completion)
         except BaseException as error:
             generation.cut(error)
             raise
-        return generation.finish(completion)
 
     def stream(self, generation: Generation, answer: Callable[[Outcome], Answer]) -> "Stream[Answer]":
         """Return when the upstream's first event is in, or after the gate; until then every error is raised here."""

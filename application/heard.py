@@ -1,7 +1,6 @@
 """What has arrived of an answer: enough to count it and, for a session, to keep it."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from domain.completion import Completion, Delta, JsonObject
 from domain.tokens import TokenMeter
@@ -47,23 +46,36 @@ class Heard:
     def add_whole(self, completion: Completion) -> None:
         """An answer that was not streamed; the closing of a stream has nothing new."""
         if completion.choices:
-            self._pieces.append(completion.text)
-            self._count(choice.get("message") for choice in completion.choices)
-            self._count({"content": _reasoning(choice.get("message") or {})} for choice in completion.choices)
+            if self._keep:
+                self._pieces.append(completion.text)
+            messages = [choice.get("message") for choice in completion.choices]
+            self._count(messages)
+            self._count({"content": _reasoning(message)} for message in messages)
 
-    def _count(self, messages: Iterator[JsonObject | None]) -> None:
+    def _count(self, messages: Iterable[object]) -> None:
         """All output in a message is billed, whether or not it is visible text: tool arguments, further choices."""
         for message in messages:
-            for text in _texts(message or {}):
+            for text in _texts(message):
                 self._meter.add(text)
 
 
-def _texts(message: Mapping[str, Any]) -> Iterator[str]:
-    called = ((call or {}).get("function") or {} for call in message.get("tool_calls") or ())
-    for text in (message.get("content"), *(function.get("arguments") for function in called)):
+def _texts(message: object) -> Iterator[str]:
+    """A provider's nonsense counts nothing: only the visible text's shape was checked before."""
+    if not isinstance(message, dict):
+        return
+    calls = message.get("tool_calls")
+    functions = map(_function, calls if isinstance(calls, list) else ())
+    for text in (message.get("content"), *(function.get("arguments") for function in functions)):
         if isinstance(text, str):
             yield text
 
 
-def _reasoning(message: Mapping[str, Any]) -> object:
+def _function(call: object) -> JsonObject:
+    function = call.get("function") if isinstance(call, dict) else None
+    return function if isinstance(function, dict) else {}
+
+
+def _reasoning(message: object) -> object:
+    if not isinstance(message, dict):
+        return None
     return message.get("reasoning_content") or message.get("reasoning")

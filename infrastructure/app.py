@@ -9,6 +9,7 @@ from api.limits import init_limits
 from api.openapi import build_document
 from api.v1 import MODULES
 from api.wiring import init_api
+from infrastructure.configuration import ConfigurationError
 from infrastructure.container import Container
 from infrastructure.logging import configure_logging
 from infrastructure.metrics import init_metrics
@@ -32,7 +33,10 @@ def create_app(settings: Settings) -> Flask:
 
 def build_container(settings: Settings) -> Container:
     """Parts are built when they are first asked for, so a command pays only for what it uses."""
-    settings.home.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"PARLEY_HOME cannot be {settings.home}: {error.strerror}.") from None
     configure_logging(secrets_of(settings))
     return Container(settings=settings)
 

@@ -22,6 +22,11 @@ from infrastructure.database import check_durability
 from infrastructure.logging import log_to_standard_error
 from infrastructure.settings import Settings, load
 
+_NAME_LENGTH = 100
+_MOST = 2**31 - 1
+_MOST_NANO = 2**63
+"""What a column of the ledger holds."""
+
 _ROOT = Path(__file__).resolve().parent.parent
 
 Command = Callable[[Settings, argparse.Namespace], None]
@@ -124,9 +129,12 @@ def _announce_first_key(container: Container, settings: Settings) -> None:
 
 
 def _absolute(settings: Settings) -> dict[str, str]:
-    """Gunicorn runs in the program's folder; what was relative to the caller's must not move."""
-    config = {"PARLEY_CONFIG": str(settings.config_path)} if settings.config_path else {}
-    return {"PARLEY_HOME": str(settings.home), "DATABASE_URL": settings.database_url, **config}
+    """Gunicorn runs in the program's folder: what was relative to the caller's must not move, no file there counts."""
+    return {
+        "PARLEY_HOME": str(settings.home),
+        "DATABASE_URL": settings.database_url,
+        "PARLEY_CONFIG": str(settings.config_path or os.devnull),
+    }
 
 
 def _money(text: str) -> int:
@@ -134,15 +142,21 @@ def _money(text: str) -> int:
         nano = Decimal(text) * NANO
     except InvalidOperation:
         raise argparse.ArgumentTypeError("an amount of money, as 12.50") from None
-    if nano < 0 or nano != int(nano):
-        raise argparse.ArgumentTypeError("an amount of money of at most nine decimals")
+    if not nano.is_finite() or not 0 <= nano < _MOST_NANO or nano != int(nano):
+        raise argparse.ArgumentTypeError("an amount of money of at most nine decimals, below 9.2 billion")
     return int(nano)
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError("a whole number from 1")
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 to {_MOST}")
     return int(text)
+
+
+def _name(text: str) -> str:
+    if not text.isprintable() or not 1 <= len(text) <= _NAME_LENGTH:
+        raise argparse.ArgumentTypeError(f"a name of 1 to {_NAME_LENGTH} printable characters")
+    return text
 
 
 def _minute(moment: datetime) -> str:
@@ -173,7 +187,7 @@ def _keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     keys = commands.add_parser("keys", help="API keys").add_subparsers(required=True, metavar="COMMAND")
     create = _command(keys, "create", keys_create, "make a key and print it alone")
     create.add_argument("--user", required=True, metavar="EMAIL")
-    create.add_argument("--name", required=True)
+    create.add_argument("--name", required=True, type=_name)
     create.add_argument("--scope", action="append", default=[], choices=[scope.value for scope in Scope])
     create.add_argument("--model", action="append", default=[], metavar="PROVIDER/MODEL")
     for limit in ("--rpm", "--tpm", "--concurrency"):

@@ -67,7 +67,8 @@ class Money(ma.fields.Field[int]):
     """Money per million tokens, as a decimal number; loaded as whole nano-units."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not 0 <= value <= _HIGHEST_PRICE:
+        number = isinstance(value, int | Decimal) and not isinstance(value, bool) and Decimal(value).is_finite()
+        if not number or not 0 <= value <= _HIGHEST_PRICE:
             raise ma.ValidationError("a price is a number from 0 to 1,000,000")
         nano = Decimal(value) * NANO
         if nano != int(nano):

@@ -105,10 +105,18 @@ def secrets_of(settings: Settings) -> Iterator[str]:
     """Every secret that this process was given."""
     yield from filter(None, (settings.secret_key, settings.metrics_token))
     for url in filter(None, (settings.database_url, settings.redis_url)):
-        password = urlsplit(url).password
-        if password:
-            yield password
+        yield from _passwords(url)
     yield from _variables(settings)
+
+
+def _passwords(url: str) -> Iterator[str]:
+    """Of an address that cannot be read, all of it is secret."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        password = url
+    if password:
+        yield password
 
 
 def _variables(settings: Settings) -> Iterator[str]:

@@ -47,8 +47,11 @@ class Settings:
 
     @property
     def total_seconds(self) -> float:
-        """How long a request to a provider may take in all."""
-        return self.deadlines.get("total", _TOTAL_SECONDS)
+        """How long a request may take in all, with the most patient of the providers; each keeps its own limit."""
+        longest = self.deadlines.get("total", _TOTAL_SECONDS)
+        for table in self.providers.values():
+            longest = max(longest, table.get("deadlines", {}).get("total", 0.0))
+        return longest
 
     @property
     def turn_seconds(self) -> float:
@@ -90,7 +93,7 @@ def load() -> Settings:
             home=Path(env.str("PARLEY_HOME", "") or "./var").absolute(),
             workers=env.int("PARLEY_WORKERS", 1, validate=validate.Range(1, 64)),
             config_path=path,
-            database_url=env.str("DATABASE_URL", "") or "sqlite://",
+            database_url=_database_url(env.str("DATABASE_URL", "")),
             redis_url=env.str("REDIS_URL", "") or None,
             secret_key=_secret(env.str("PARLEY_SECRET_KEY", "")),
             metrics_token=env.str("PARLEY_METRICS_TOKEN", "") or None,
@@ -116,6 +119,15 @@ def _config_path(env: Env) -> Path | None:
     named = env.str("PARLEY_CONFIG", "")
     path = Path(named or "parley.toml").absolute()
     return path if named or path.exists() else None
+
+
+def _database_url(value: str) -> str:
+    """SQLite's file is relative to the caller's folder, which is not the one that the workers run in."""
+    scheme, _, place = value.partition(":///")
+    name, question, limits = place.partition("?")
+    if not scheme.startswith("sqlite") or name in {"", ":memory:"}:
+        return value or "sqlite://"
+    return f"{scheme}:///{Path(name).absolute()}{question}{limits}"
 
 
 def _secret(value: str) -> str | None:

@@ -1,5 +1,6 @@
 """The life of one worker process: what starts after the fork, how it drains, what it leaves behind."""
 
+import logging
 import signal
 from types import FrameType
 from typing import Any
@@ -9,16 +10,22 @@ import gevent
 from adapters.persistence.rollups import SqlRollups
 from application.in_flight import InFlight
 from domain.errors import ServerShuttingDown, Unavailable
+from infrastructure import edge
 from infrastructure.app import container_of
 from infrastructure.logging import dropped_lines
 from infrastructure.metrics import Sampler
 
 _ROLLUP_SECONDS = 1.0
+_ROLLUP_PAUSE = 60.0
+"""After an error that the next round will probably meet again."""
 _CLOSE_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 def start(worker: Any) -> None:
     """Gunicorn's `post_worker_init`: patched, forked, the application loaded, no request accepted yet."""
+    edge.guard()
     container = container_of(worker.wsgi)
     in_flight = container.in_flight()
     container.journal().start()
@@ -54,3 +61,6 @@ def _roll_up(rollups: SqlRollups) -> None:
             rollups.advance()
         except Unavailable:  # the ledger keeps the rows; the next round sums them
             continue
+        except Exception:  # noqa: BLE001 - the outermost frame of a greenlet that has to outlive everything
+            _log.exception("the usage could not be summed up")
+            gevent.sleep(_ROLLUP_PAUSE)

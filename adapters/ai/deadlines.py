@@ -9,8 +9,8 @@ class Deadlines:
 
     `headers` runs from the request until the provider's status line; an answer that is not streamed is generated in
     that time. `first_token` runs from the status line until the first event, `idle` from any byte to the next one.
-    `total` covers the whole request; it is what the caller gives a `Cancellation`. A stream reports silence every
-    `heartbeat`.
+    `total` covers the whole request, all its attempts together: it limits the caller's `Cancellation`. A stream reports
+    silence every `heartbeat`.
     """
 
     connect: float = 5.0

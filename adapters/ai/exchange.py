@@ -156,8 +156,15 @@ class Exchange:
             raise self._failed(UpstreamTooLarge("The provider's headers are larger than allowed."))
 
     def _left(self) -> float:
-        """Seconds until the nearest deadline."""
-        return max(_MOMENT, min(self._until - monotonic(), self._cancellation.remaining()))
+        """Seconds until the nearest deadline.
+
+        What has arrived already is read although its wait is over, except after the total deadline: a provider that
+        never pauses would not notice it.
+        """
+        remaining = self._cancellation.remaining()
+        if remaining <= 0:
+            raise self._failed(UpstreamTotalTimeout())
+        return max(_MOMENT, min(self._until - monotonic(), remaining))
 
     def _late(self) -> ProviderError:
         if self._cancellation.remaining() <= 0:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle
+from time import monotonic
 
 from adapters.ai.exchange import Exchange
 from adapters.ai.openai_errors import in_band, refusal, wrong_content
@@ -54,13 +55,15 @@ class OpenAICompatible:
             yield from self._relay(exchange, events, decoder)
             yield decoder.close()
         finally:
+            cancellation.counted = decoder.counted
             exchange.finish()
             dropped = decoder.malformed + decoder.unknown + events.dropped
             if dropped:
                 self._record(EventsDropped(self._profile.name, dropped))
 
     def _relay(self, exchange: Exchange, events: EventParser, decoder: StreamDecoder) -> Iterator[list[Delta]]:
-        answer, heard = exchange.answer, False
+        """Comments and events that are dropped are silence to the reader; they do not put off its heartbeat."""
+        answer, heard, spoke_at = exchange.answer, False, monotonic()
         while True:
             deltas = decoder.feed(events.feed(answer.take()))
             if deltas:
@@ -68,12 +71,14 @@ class OpenAICompatible:
                     heard = True
                     exchange.hear()
                 yield deltas
+                spoke_at = monotonic()
             if decoder.failure is not None:
                 raise decoder.failure
             if decoder.done or exchange.ended:
                 break
-            if not self._more(exchange, decoder):
+            if not self._more(exchange, decoder) or monotonic() - spoke_at >= self._heartbeat:
                 yield []
+                spoke_at = monotonic()
         if not decoder.done and (last := decoder.feed(events.flush())):
             yield last
 

@@ -31,6 +31,8 @@ class StreamDecoder:
         """Events that were not JSON objects: something of the answer may be missing."""
         self.failure: ProviderError | None = None
         """What the stream died of; it is to be raised once the deltas before it are delivered."""
+        self.counted: Usage | None = None
+        """The provider's count, as long as no delta has come since."""
         self._profile = profile
         self._wanted = _choices(prompt)
         self._room = _room(prompt, profile) * self._wanted
@@ -58,7 +60,9 @@ class StreamDecoder:
         return deltas
 
     def close(self) -> Completion:
-        """The end of the stream. Raises UpstreamTruncated unless the answer is whole, and UpstreamMalformed."""
+        """The end of the stream. Raises the `failure`, UpstreamTruncated unless it is whole, and UpstreamMalformed."""
+        if self.failure is not None:
+            raise self.failure
         if not self.whole:
             raise UpstreamTruncated
         if self.malformed > max(1, self._seen * _BAD_SHARE):
@@ -110,9 +114,12 @@ class StreamDecoder:
             raise in_band(chunk["error"])
         usage = chunk.get("usage")
         if usage is not None:
-            self._usage = usage_of(usage) or self._usage
+            self.counted = usage_of(usage)
+            self._usage = self.counted or self._usage
         elif delta is None:
             self.unknown += 1
+        else:
+            self.counted = None
         if not self._model:
             self._model = text_of(chunk, "model")
             self._extra = extra_of(chunk)

@@ -30,6 +30,7 @@ class Transport:
 
     def open(self, head: bytes, body: bytes, cancellation: Cancellation, request_id: str = "") -> Exchange:
         """Send a request. `request_id` is printable ASCII. Raises ProviderErrors or the cancellation's reason."""
+        cancellation.limit(self._deadlines.total)
         cancellation.check()
         seconds = min(self._deadlines.connect, cancellation.remaining())
         sock = connected(self._pool, seconds, cancellation)

@@ -9,7 +9,7 @@ from typing import cast
 import gevent
 from gevent.event import Event
 
-from adapters.journal.codec import HEADER_BYTES, Applied, Undecodable, decode, encode
+from adapters.journal.codec import HEADER_BYTES, Applied, decode, encode
 from adapters.journal.delivery import TRY_AGAIN, Delivery
 from adapters.journal.segment import Segment
 from application.records import Settled
@@ -123,8 +123,10 @@ class Applier:
             self._hurry.clear()
             try:
                 self._apply_some()
-            except (*TRY_AGAIN, Undecodable):
+            except Exception as error:  # noqa: BLE001 - the outermost frame of a greenlet that has to outlive everything
                 self._failures += 1
+                if not isinstance(error, TRY_AGAIN):
+                    self._delivery.failed(error)
                 gevent.sleep(self._pause())
 
     def _apply_some(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from adapters.journal.codec import encode, frame
 from adapters.journal.segment import sync_folder
-from application.facts import JournalApplied, JournalRejected
+from application.facts import JournalApplied, JournalDegraded, JournalRejected
 from application.ports import Apply, Clock, Record
 from application.records import Settled
 from domain.errors import DatabaseBusy, DatabaseUnavailable
@@ -36,6 +36,10 @@ class Delivery:
         seconds = self._clock.monotonic() - started
         self._record(JournalApplied(len(batch) - len(rejected), seconds, reaped))
         return rejected
+
+    def failed(self, error: Exception) -> None:
+        """Tell of an error that nobody foresaw; the records are given again, and the lag grows meanwhile."""
+        self._record(JournalDegraded(type(error).__name__, "none"))
 
     def reject(self, payload: bytes, request_id: str | None, reason: str) -> None:
         """Keep a record that cannot be stored, durably. Raises OSError."""

@@ -18,7 +18,7 @@ from api.v1.bodies import chat_body, completion_usage, served_by
 from application.chat import ChatAnswer
 from application.completions import CompletionAnswer
 from application.generations import Stream
-from domain.errors import ClientGone, ParleyError
+from domain.errors import ParleyError
 
 EVENTS = "text/event-stream; charset=utf-8"
 LINES = "application/x-ndjson"
@@ -50,10 +50,8 @@ class StreamBody:
             for piece in self._pieces:
                 self.sent_bytes += len(piece)
                 yield piece
-        except ClientGone:
-            return
         except ParleyError as error:
-            yield self._refusal(error)
+            yield self._refusal(error)  # also to a client that seems to be gone: it may only have stopped sending
         except Exception as error:  # noqa: BLE001 - the outermost frame of a stream: the client must learn that it was cut
             yield self._refusal(unexpected(error, self._stream.request_id))
 
@@ -68,8 +66,12 @@ def stream_answer(
     stream: Stream[Ended], paid: PaidCall, pieces: Pieces, refusal: Callable[[ParleyError], bytes], kind: str = EVENTS
 ) -> Answer:
     """The response takes over the stream and the call that pays for it."""
-    paid.hand_over()
     body = StreamBody(stream, paid, pieces, refusal)
+    try:
+        paid.hand_over()
+    except BaseException:
+        body.close()
+        raise
     answer = Answer(body, 200, Headers([("Content-Type", kind)]))
     answer.fixed = STREAM_HEADERS
     served_by(answer, stream.model)

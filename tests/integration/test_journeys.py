@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,15 @@ def test_a_key_with_a_request_limit_is_limited_and_told_so(gateway: Gateway) -> 
 
     assert [status for status, _ in answers] == [200, 200, 200, 429]
     assert [body["rest"]["requests"] for _, body in answers[:3]] == [2, 1, 0]
+
+
+def test_what_is_not_http_is_refused_in_the_envelope_of_all_errors(gateway: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as line:
+        line.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\nBad Name: x\r\n\r\n")
+        head, _, body = b"".join(iter(lambda: line.recv(65_536), b"")).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]["request_id"].encode() in head
 
 
 def test_health_and_metrics_answer(gateway: Gateway) -> None:

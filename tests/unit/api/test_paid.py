@@ -2,6 +2,7 @@ import socket
 
 import gevent
 import pytest
+from werkzeug.test import EnvironBuilder
 
 from domain.errors import ClientGone, Overloaded
 
@@ -76,3 +77,45 @@ def test_a_socket_that_cannot_be_watched_costs_no_place(site, server, monkeypatc
 
     assert _ask(site, server[0]).status_code == 500
     assert len(site.world.in_flight) == 0
+
+
+def test_a_stream_that_cannot_be_handed_over_is_settled_and_left(site, server):
+    class Broken:
+        """A socket on which nothing can be set any more."""
+
+        def __init__(self, sock):
+            self._sock = sock
+            self.fileno = sock.fileno
+
+        def settimeout(self, seconds):
+            raise OSError
+
+    assert _ask(site, Broken(server[0]), stream=True).status_code == 500
+    assert len(site.world.in_flight) == 0
+    assert site.world.final().error_code == "client_gone"
+
+
+def test_a_stream_whose_headers_the_server_refuses_is_settled_and_left(site):
+    def refuse(*_):
+        raise ValueError
+
+    environ = EnvironBuilder(
+        path=URL, method="POST", json={**ASKED, "stream": True}, headers=site.headers
+    ).get_environ()
+    with pytest.raises(ValueError):
+        site.app(environ, refuse)
+
+    assert len(site.world.in_flight) == 0
+    assert site.world.final().error_code == "client_gone"
+
+
+def test_a_client_that_only_stopped_sending_is_told_that_its_stream_was_cut(site, server):
+    def stop_sending():
+        server[1].shutdown(socket.SHUT_WR)
+        gevent.sleep(0.01)
+
+    site.world.script("Hel", stop_sending, "lo")
+    told = _ask(site, server[0], stream=True).get_data(as_text=True)
+
+    assert '"finish_reason":"error"' in told
+    assert "[DONE]" not in told

@@ -76,3 +76,14 @@ def test_a_reason_is_told_before_the_time():
 
     with pytest.raises(ClientGone):
         cancellation.check()
+
+
+def test_a_limit_counts_from_the_beginning_and_only_shortens():
+    clock = FrozenClock()
+    cancellation = Cancellation(600, clock.monotonic)
+    clock.advance(10)
+
+    cancellation.limit(30)
+    assert cancellation.remaining() == 20
+    cancellation.limit(900)
+    assert cancellation.remaining() == 20

@@ -187,6 +187,14 @@ def test_nothing_heard_costs_nothing(run: Callable[[World], object], error: Exce
     assert (final.error_code, record.complete) == (error.code, False)
 
 
+@pytest.mark.parametrize("call", [complete, lambda world: drain(stream(world))], ids=["whole", "streamed"])
+def test_an_error_of_the_provider_names_the_provider(call: Callable[[World], object]):
+    with pytest.raises(UpstreamReset) as caught:
+        call(World(ScriptedModel(UpstreamReset())))
+
+    assert caught.value.provider == "acme"
+
+
 @pytest.mark.parametrize("error", [UpstreamReset(), ClientGone(), StoppedByUser()], ids=lambda error: error.code)
 def test_what_was_heard_before_the_cut_is_billed(error: Exception):
     world = World(ScriptedModel("abcd" * 10, error))
@@ -392,3 +400,82 @@ def test_a_fast_stream_reports_no_progress_at_all():
     drain(stream(world))
 
     assert world.journal.progressed == []
+
+
+# ── defects on the way to the settlement ─────────────────────────────────────────────────────────────────────────
+
+
+class OddAnswer(ScriptedModel):
+    """Whole answers have what the provider wrote into its choices beside the text."""
+
+    def __init__(self, *choices: object) -> None:
+        super().__init__("abcd", Completion("", "stop", None))
+        self.choices = choices
+
+    def complete(self, prompt, cancellation):
+        answer = super().complete(prompt, cancellation)
+        answer.choices += self.choices
+        return answer
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "text",
+        None,
+        {"tool_calls": "none"},
+        {"tool_calls": {"id": 1}},
+        {"tool_calls": ["call"]},
+        {"tool_calls": [{"function": "f"}]},
+    ],
+    ids=str,
+)
+def test_an_answer_of_an_odd_shape_is_settled_like_any_other(message: object):
+    world = World(OddAnswer({"index": 1, "message": message}))
+
+    complete(world)
+
+    assert settled(world).entries[-1].usage == Usage(input=PROMPT_TOKENS, output=2, source=Source.ESTIMATED)
+
+
+def test_a_defect_after_the_answer_still_settles_the_call():
+    world = World(OddAnswer(None))
+
+    with pytest.raises(AttributeError):
+        complete(world)
+
+    final = settled(world).entries[-1]
+    assert (final.state, final.error_code) == (State.FAILED, "internal_error")
+
+
+def test_an_answer_without_a_session_is_not_kept():
+    world = World(ScriptedModel("a secret"))
+
+    complete(world)
+
+    assert settled(world).answer == ""
+
+
+# ── what the provider had counted when the stream was cut ────────────────────────────────────────────────────────
+
+
+def cut_after_counting(usage: Usage) -> Settled:
+    def count() -> None:
+        world.model.cancellations[0].counted = usage
+
+    world = World(ScriptedModel("abcd" * 10, count, UpstreamReset()))
+    with pytest.raises(UpstreamReset):
+        drain(stream(world))
+    return settled(world)
+
+
+def test_a_cut_stream_costs_what_the_provider_had_counted():
+    final = cut_after_counting(COUNTED).entries[-1]
+
+    assert (final.usage, final.state, final.estimate_method) == (COUNTED, State.PARTIAL, None)
+
+
+def test_a_count_that_denies_the_output_is_not_believed():
+    final = cut_after_counting(Usage(source=Source.PROVIDER)).entries[-1]
+
+    assert final.usage == Usage(input=PROMPT_TOKENS, output=11, source=Source.ESTIMATED)

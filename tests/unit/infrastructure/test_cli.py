@@ -81,6 +81,14 @@ def test_every_limit_of_a_key_can_be_given(output, store):
         ("keys", "create", "--user", "ann@example.com", "--name", "n", "--budget", "much"),
         ("keys", "create", "--user", "ann@example.com", "--name", "n", "--budget", "-1"),
         ("keys", "create", "--user", "ann@example.com", "--name", "n", "--budget", "0.0000000001"),
+        ("keys", "create", "--user", "ann@example.com", "--name", "n", "--budget", "nan"),
+        ("keys", "create", "--user", "ann@example.com", "--name", "n", "--budget", "inf"),
+        ("keys", "create", "--user", "ann@example.com", "--name", "n", "--budget", "1e30"),
+        ("keys", "create", "--user", "ann@example.com", "--name", "n", "--rpm", "9" * 23),
+        ("keys", "create", "--user", "ann@example.com", "--name", "n", "--rpm", "٣"),
+        ("keys", "create", "--user", "ann@example.com", "--name", ""),
+        ("keys", "create", "--user", "ann@example.com", "--name", "a\n\x1b[31m"),
+        ("keys", "create", "--user", "ann@example.com", "--name", "n" * 101),
         ("keys", "create", "--user", "ann@example.com", "--name", "n", "--scope", "everything"),
         ("users", "create", "ann@example.com", "--role", "emperor"),
         ("frobnicate",),
@@ -157,3 +165,25 @@ def test_serving_an_empty_store_makes_the_first_key_and_becomes_gunicorn(output,
     assert second == ""
     assert became[0][1:3] == ["-m", "gunicorn"]
     assert became[0][-1] == str(folder / "var")
+
+
+def test_a_folder_that_cannot_be_made_is_explained(capsys, folder, monkeypatch):
+    (folder / "file").write_text("")
+    monkeypatch.setenv("PARLEY_HOME", str(folder / "file" / "var"))
+
+    assert "PARLEY_HOME" in refusal(capsys, "check")
+
+
+def test_a_database_address_that_cannot_be_read_is_explained_without_it(capsys, monkeypatch):
+    monkeypatch.setenv("DATABASE_URL", "mysql+pymysql://ann:a-hidden-word@[::1/parley")
+
+    error = refusal(capsys, "keys", "list")
+
+    assert "DATABASE_URL" in error
+    assert "a-hidden-word" not in error
+
+
+def test_nobody_else_can_look_into_the_folder(folder):
+    assert main(["check"]) == 0
+
+    assert (folder / "var").stat().st_mode & 0o077 == 0

@@ -31,6 +31,24 @@ def test_an_empty_environment_gives_the_embedded_defaults(empty_folder: Path) ->
     assert settings.redis_url is None
 
 
+@pytest.mark.parametrize("scheme", ["sqlite", "sqlite+pysqlite"])
+def test_a_relative_sqlite_file_is_in_the_folder_of_the_caller(
+    monkeypatch: pytest.MonkeyPatch, empty_folder: Path, scheme: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}:///own.db?pool_timeout=1")
+
+    assert load().database_url == f"{scheme}:///{empty_folder}/own.db?pool_timeout=1"
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:////srv/own.db", "sqlite:///:memory:", "mysql+pymysql://u:p@h/d"]
+)
+def test_other_addresses_of_a_database_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+
+    assert load().database_url == url
+
+
 def test_more_than_one_worker_needs_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_WORKERS", "2")
 
@@ -79,6 +97,8 @@ def test_no_secret_is_in_the_repr_or_in_the_effective_configuration(monkeypatch:
         ("[prices.'x/y']\ninput = 0.1", "prices.x/y.output"),
         ("[prices.'x/y']\ninput = 0.1\noutput = -1", "prices.x/y.output"),
         ("[prices.'x/y']\ninput = 0.1\noutput = true", "prices.x/y.output"),
+        ("[prices.'x/y']\ninput = 0.1\noutput = nan", "prices.x/y.output"),
+        ("[prices.'x/y']\ninput = 0.1\noutput = inf", "prices.x/y.output"),
         ("[retries]\nper_deployment = 5", "retries.per_deployment"),
     ],
 )
@@ -113,3 +133,19 @@ def test_the_hash_changes_with_the_configuration_and_not_with_secrets(monkeypatc
 
     assert load().config_hash == before
     assert with_file("[deadlines]\nidle = 7").config_hash != before
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("", 600),
+        ("[deadlines]\ntotal = 90", 90),
+        ("[deadlines]\ntotal = 90\n[providers.slow.deadlines]\ntotal = 1200", 1200),
+        ("[deadlines]\ntotal = 90\n[providers.fast.deadlines]\ntotal = 5", 90),
+    ],
+)
+def test_a_request_may_take_as_long_as_the_most_patient_provider(text: str, seconds: float) -> None:
+    settings = with_file(text)
+
+    assert settings.total_seconds == seconds
+    assert settings.turn_seconds > seconds

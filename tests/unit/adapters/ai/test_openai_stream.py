@@ -180,3 +180,20 @@ def test_an_endless_stream_is_cut_at_its_output_limit():
 def test_a_stream_may_begin_without_a_role_and_with_null_content():
     assert heard(decoder(), chunk({"role": "assistant", "content": None}), text("pong")) == "pong"
     assert heard(decoder(), text("pong")) == "pong"
+
+
+def test_an_error_in_the_very_last_event_is_the_failure_of_the_stream():
+    stream = decoder()
+    stream.feed([text("po"), b'{"error": {"message": "out of memory", "code": 500}}'])
+
+    with pytest.raises(UpstreamFailed, match="out of memory"):
+        stream.close()
+
+
+def test_a_count_holds_until_the_next_delta():
+    stream = decoder()
+    stream.feed([chunk({"content": "po"}, usage={"prompt_tokens": 3, "completion_tokens": 1})])
+    assert stream.counted == Usage(input=3, output=1, source=Source.PROVIDER)
+
+    stream.feed([text("ng")])
+    assert stream.counted is None

@@ -248,6 +248,19 @@ def test_a_record_that_can_be_neither_stored_nor_set_aside_is_tried_again(start,
     assert len(journal._applier) == 0
 
 
+def test_an_error_that_nobody_foresaw_does_not_end_the_applying(start, apply, record, monkeypatch):
+    journal = start()
+    load = applying.Pending.load
+    monkeypatch.setattr(applying.Pending, "load", lambda _: 1 // 0)
+    receipt = journal.settle(a_settled())
+    assert not receipt.wait_applied(0.1)
+
+    monkeypatch.setattr(applying.Pending, "load", load)
+
+    assert receipt.wait_applied(2)
+    assert record.of(JournalDegraded)[0] == JournalDegraded("ZeroDivisionError", "none")
+
+
 def test_a_rejected_record_is_set_aside_whole_or_not_at_all(start, apply, folder, monkeypatch):
     apply.poison = {"req_1"}
     journal = start()
