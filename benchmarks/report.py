@@ -208,7 +208,8 @@ def _steps(steps: Sequence[Step]) -> str:
         "**together**",
         *(_number(sum(column), 0) for column in zip(*((s.budget, s.measured) for s in steps), strict=True)),
     ]
-    return _table(["", "budget, µs of CPU", "measured"], [*rows, total])
+    over = ", ".join(f"{step.name} ({_number(step.measured - step.budget, 0)} µs)" for step in steps if step.over)
+    return _table(["", "budget, µs of CPU", "measured"], [*rows, total]) + f"\nOver budget: {over or 'nothing'}.\n"
 
 
 def _footer(found: Findings) -> str:

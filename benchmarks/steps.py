@@ -27,6 +27,10 @@ class Step:
     budget: float
     measured: float
 
+    @property
+    def over(self) -> bool:
+        return self.measured > self.budget
+
     def as_json(self) -> dict[str, object]:
         return asdict(self)
 

@@ -21,6 +21,7 @@ from infrastructure.container import Container
 from infrastructure.database import check_durability
 from infrastructure.logging import log_to_standard_error
 from infrastructure.settings import Settings, load
+from infrastructure.worker import run_alone
 
 _NAME_LENGTH = 100
 _MOST = 2**31 - 1
@@ -65,6 +66,15 @@ def migrate(settings: Settings, _: argparse.Namespace) -> None:
     engine = build_container(settings).engine()
     schema.migrate(engine)
     print(f"parley: the schema is at {schema.state(engine)[0]}")
+
+
+def worker(settings: Settings, _: argparse.Namespace) -> None:
+    """Beside or instead of a gateway: settle what dead workers left in PARLEY_HOME, keep the usage sums."""
+    container = build_container(settings)
+    revision, head = schema.state(container.engine())
+    if revision != head:
+        raise schema.SchemaError(f"the schema is at {revision}, this program needs {head}: run `parley migrate`")
+    run_alone(container)
 
 
 def check(settings: Settings, _: argparse.Namespace) -> None:
@@ -168,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _command(commands, "serve", serve, "run the gateway")
     _command(commands, "migrate", migrate, "bring the schema to this version; safe to run twice at once")
+    _command(commands, "worker", worker, "do the background work without serving")
     _command(commands, "check", check, "validate the configuration and print it without secrets")
     _command(commands, "reconcile", reconcile, "rebuild the usage sums from the ledger")
     _command(commands, "openapi", openapi, "print the OpenAPI document")

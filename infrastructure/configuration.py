@@ -60,7 +60,9 @@ class Server(Strict):
 
 
 class Limits(Strict):
-    rpm = ma.fields.Integer(strict=True, load_default=None, allow_none=True, validate=validate.Range(1, 10_000_000))
+    """`rpm` is for keys without a limit of their own: by default a fuse that only a runaway client meets."""
+
+    rpm = ma.fields.Integer(strict=True, load_default=600_000, validate=validate.Range(1, 10_000_000))
 
 
 class Money(ma.fields.Field[int]):

@@ -35,7 +35,7 @@ class Settings:
     deadlines: Mapping[str, float]
     retries: Mapping[str, Any]
     server: Mapping[str, Any]
-    default_rpm: int | None
+    default_rpm: int
     providers: Mapping[str, Mapping[str, Any]]
     prices: Mapping[str, Price]
     environment: Mapping[str, str] = field(repr=False)

@@ -6,6 +6,7 @@ from types import FrameType
 from typing import Any
 
 import gevent
+from gevent.event import Event
 
 from adapters.persistence.rollups import SqlRollups
 from application.in_flight import InFlight
@@ -39,6 +40,18 @@ def stop(worker: Any) -> None:
     """Gunicorn's `worker_exit`: move what the journal still holds into SQL; what does not fit in time is reaped."""
     if worker.wsgi is not None:
         container_of(worker.wsgi).journal().close(_CLOSE_SECONDS)
+
+
+def run_alone(container: Any) -> None:
+    """`parley worker`: what runs in the background, without serving, until SIGTERM or SIGINT."""
+    over = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, over.set)
+    journal = container.journal()
+    journal.start()
+    gevent.spawn(_roll_up, container.rollups())
+    over.wait()
+    journal.close(_CLOSE_SECONDS)
 
 
 def _drain_on_term(in_flight: InFlight, seconds: float) -> None:
