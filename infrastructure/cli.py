@@ -30,7 +30,7 @@ _MOST_NANO = 2**63
 
 _ROOT = Path(__file__).resolve().parent.parent
 
-Command = Callable[[Settings, argparse.Namespace], None]
+Command = Callable[[Container, argparse.Namespace], None]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,16 +38,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     log_to_standard_error()
     try:
-        arguments.command(load(), arguments)
+        _run(arguments.command, arguments)
     except (ConfigurationError, ParleyError, schema.SchemaError) as error:
         print(f"parley: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def serve(settings: Settings, _: argparse.Namespace) -> None:
+def _run(command: Command, arguments: argparse.Namespace) -> None:
+    container = build_container(load())
+    try:
+        command(container, arguments)
+    finally:
+        container.engine().dispose()
+
+
+def serve(container: Container, _: argparse.Namespace) -> None:
     """Become gunicorn. The embedded store is migrated first; other stores wait for `parley migrate`."""
-    container = build_container(settings)
+    settings = container.settings()
     if settings.embedded:
         schema.migrate(container.engine())
     check_durability(container.engine())
@@ -62,44 +70,44 @@ def serve(settings: Settings, _: argparse.Namespace) -> None:
     os.execve(sys.executable, command, {**os.environ, **_absolute(settings)})  # noqa: S606 - the same program, no shell
 
 
-def migrate(settings: Settings, _: argparse.Namespace) -> None:
-    engine = build_container(settings).engine()
+def migrate(container: Container, _: argparse.Namespace) -> None:
+    engine = container.engine()
     schema.migrate(engine)
     print(f"parley: the schema is at {schema.state(engine)[0]}")
 
 
-def worker(settings: Settings, _: argparse.Namespace) -> None:
+def worker(container: Container, _: argparse.Namespace) -> None:
     """Beside or instead of a gateway: settle what dead workers left in PARLEY_HOME, keep the usage sums."""
-    container = build_container(settings)
     revision, head = schema.state(container.engine())
     if revision != head:
         raise schema.SchemaError(f"the schema is at {revision}, this program needs {head}: run `parley migrate`")
     run_alone(container)
 
 
-def check(settings: Settings, _: argparse.Namespace) -> None:
+def check(container: Container, _: argparse.Namespace) -> None:
     """Validate everything that a start would need, then print the effective configuration."""
-    build_container(settings).models()
+    settings = container.settings()
+    container.models()
     print(orjson.dumps(settings.effective() | {"hash": settings.config_hash}, option=orjson.OPT_INDENT_2).decode())
 
 
-def reconcile(settings: Settings, _: argparse.Namespace) -> None:
+def reconcile(container: Container, _: argparse.Namespace) -> None:
     """Make the sums anew from the ledger and say how far they had drifted."""
-    print(f"parley: {build_container(settings).rollups().rebuild()} groups differed from the ledger and were rebuilt")
+    print(f"parley: {container.rollups().rebuild()} groups differed from the ledger and were rebuilt")
 
 
-def openapi(settings: Settings, _: argparse.Namespace) -> None:
-    print(orjson.dumps(openapi_document(create_app(settings)), option=orjson.OPT_INDENT_2).decode())
+def openapi(container: Container, _: argparse.Namespace) -> None:
+    print(orjson.dumps(openapi_document(create_app(container.settings())), option=orjson.OPT_INDENT_2).decode())
 
 
-def users_create(settings: Settings, arguments: argparse.Namespace) -> None:
+def users_create(container: Container, arguments: argparse.Namespace) -> None:
     """The password is the first line of standard input; an empty one makes an account that cannot log in."""
     password = "" if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    identity = build_container(settings).identity()
+    identity = container.identity()
     print(identity.create_user(arguments.email, Role(arguments.role), password or None).id)
 
 
-def keys_create(settings: Settings, arguments: argparse.Namespace) -> None:
+def keys_create(container: Container, arguments: argparse.Namespace) -> None:
     """The token alone on standard output, so that a script can keep it."""
     order = KeyOrder(
         name=arguments.name,
@@ -111,17 +119,17 @@ def keys_create(settings: Settings, arguments: argparse.Namespace) -> None:
         budget=arguments.budget,
         window=arguments.window,
     )
-    print(build_container(settings).identity().create_key(arguments.user, order)[1])
+    print(container.identity().create_key(arguments.user, order)[1])
 
 
-def keys_list(settings: Settings, _: argparse.Namespace) -> None:
-    for key in build_container(settings).identity().all_keys():
+def keys_list(container: Container, _: argparse.Namespace) -> None:
+    for key in container.identity().all_keys():
         state = "revoked" if key.revoked_at else "active"
         print(key.id, key.kid, f"…{key.last4}", key.user_id, state, _minute(key.created_at), key.name, sep="\t")
 
 
-def keys_revoke(settings: Settings, arguments: argparse.Namespace) -> None:
-    build_container(settings).identity().revoke_key(arguments.id)
+def keys_revoke(container: Container, arguments: argparse.Namespace) -> None:
+    container.identity().revoke_key(arguments.id)
 
 
 def _announce_first_key(container: Container, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import argon2
@@ -81,10 +82,15 @@ def _provider(settings: Settings, known: Profile | None, name: str, table: Mappi
         base_url=base_url,
         credentials=_credentials(settings, profile, name, table),
         models=tuple(table.get("models", ("*",))),
-        deadlines=Deadlines(
-            **{**settings.deadlines, **table.get("deadlines", {})}, heartbeat=settings.server["heartbeat"]
-        ),
+        deadlines=_deadlines(settings, table.get("deadlines", {})),
     )
+
+
+def _deadlines(settings: Settings, own: Mapping[str, float]) -> Deadlines:
+    """A limit on headers that nobody set must not cut an answer that takes minutes to generate, and is billed."""
+    chosen = {**settings.deadlines, **own}
+    deadlines = Deadlines(**chosen, heartbeat=settings.server["heartbeat"])
+    return replace(deadlines, answer=chosen.get("headers", deadlines.total))
 
 
 def _credentials(settings: Settings, profile: Profile, name: str, table: Mapping[str, Any]) -> tuple[str, ...]:

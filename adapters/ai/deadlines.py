@@ -7,10 +7,9 @@ from dataclasses import dataclass
 class Deadlines:
     """All in seconds.
 
-    `headers` runs from the request until the provider's status line; an answer that is not streamed is generated in
-    that time. `first_token` runs from the status line until the first event, `idle` from any byte to the next one.
-    `total` covers the whole request, all its attempts together: it limits the caller's `Cancellation`. A stream reports
-    silence every `heartbeat`.
+    `headers` runs from the request until the provider's status line, `first_token` from there until the first event,
+    `idle` from any byte to the next one. `total` covers the whole request, all its attempts together: it limits the
+    caller's `Cancellation`. A stream reports silence every `heartbeat`.
     """
 
     connect: float = 5.0
@@ -19,3 +18,5 @@ class Deadlines:
     idle: float = 30.0
     total: float = 600.0
     heartbeat: float = 5.0
+    answer: float | None = None
+    """In place of `headers` where the answer is not streamed: it is generated before its status line is sent."""

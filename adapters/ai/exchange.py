@@ -48,6 +48,11 @@ class Exchange:
         self._until = monotonic() + deadlines.headers
         cancellation.on_cancel(self._wake)
 
+    def generates_first(self) -> None:
+        """The status line comes after the whole answer was generated, which may take longer than a line does."""
+        if self._deadlines.answer is not None:
+            self._until = monotonic() + self._deadlines.answer
+
     def send(self, request: bytes) -> None:
         """Once. Who refuses early answers first and then closes, so after a failed write there may be an answer."""
         try:

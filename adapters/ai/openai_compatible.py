@@ -39,6 +39,7 @@ class OpenAICompatible:
     def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:
         body = encode(prompt, self._profile, stream=False)
         exchange = self._transport.open(next(self._heads), body, cancellation, _printable(prompt.request_id))
+        exchange.generates_first()
         exchange.head()
         self._check(exchange, "json")
         return decode(exchange.body())

@@ -36,7 +36,8 @@ class SqlRollups:
     """
 
     engine: Engine
-    settled_seconds: float = SECONDS + 5
+    settled_seconds: float = 2 * SECONDS + 5
+    """An id is given out at the latest when a transaction is `SECONDS` old, and is visible so long after that."""
     batch: int = 2_000
 
     def advance(self) -> int:

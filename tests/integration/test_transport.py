@@ -247,6 +247,13 @@ def test_the_total_deadline_wins_over_the_longer_ones(serve, connect):
         post(connect(upstream.port), cancellation=a_cancellation(0.1))
 
 
+def test_a_provider_has_a_total_deadline_of_its_own(serve, connect):
+    upstream = serve(lambda _sock, _request: gevent.sleep(2))
+
+    with gevent.Timeout(1), pytest.raises(errors.UpstreamTotalTimeout):
+        post(connect(upstream.port, Deadlines(total=0.1)))
+
+
 def test_no_request_is_made_when_no_time_is_left(serve, connect):
     upstream = serve(replies(OK))
 

@@ -20,7 +20,8 @@ class Rollups:
 @pytest.mark.parametrize("error", [DatabaseBusy(), OverflowError("a sum is too large")], ids=["outage", "defect"])
 def test_summing_up_goes_on_after_an_error(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     rollups = Rollups(error, gevent.GreenletExit())
-    monkeypatch.setattr(gevent, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(worker, "_ROLLUP_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "_ROLLUP_PAUSE", 0.0)
 
     with pytest.raises(gevent.GreenletExit):
         worker._roll_up(rollups)
