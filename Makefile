@@ -25,7 +25,8 @@ test-newest: .venv/test.stamp ## the fast part on Python 3.13, where that is ins
 
 test-servers: .venv/test.stamp ## against real servers, started by the tests themselves
 	@tests/servers/install
-	$(BIN)/pytest tests/integration tests/faults tests/security -n 2 --dist loadgroup
+	$(BIN)/pytest tests/integration tests/security -n 2 --dist loadgroup
+	$(BIN)/pytest tests/faults  # one at a time: what they measure is time
 
 check: .venv/test.stamp ## format, lint, types, import contracts
 	$(BIN)/ruff format --check --quiet .

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.xdist_group("outages"), pytest.mark.timeout(180)]
 
 T = TypeVar("T")
 
-SHORT = "?connect_timeout=1&read_timeout=2&write_timeout=2"
+SHORT = "?connect_timeout=1&read_timeout=2&write_timeout=2&pool_timeout=1"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def gateway(tmp_path: Path, database: MariaDbServer, redis: RedisServer) -> Iterator[Gateway]:
-    env = {"DATABASE_URL": database.new_database() + SHORT, "REDIS_URL": redis.url, "PARLEY_WORKERS": "2"}
+    env = {"DATABASE_URL": database.new_database() + SHORT, "REDIS_URL": redis.url}
     gateway = Gateway(tmp_path, env=env, config=FAST + "[limits]\nrpm = 100000\n")
     gateway.cli("migrate")
     gateway.start()
