@@ -23,7 +23,7 @@ class HttpServed:
 
 @dataclass(frozen=True, slots=True)
 class ModelCalled:
-    """One attempt at one provider. `model` is `provider/model`; seconds; `outcome` is an error code or `ok`."""
+    """One attempt at one provider. `model` is the provider's own name; seconds; `outcome` is an error code or `ok`."""
 
     provider: str
     model: str

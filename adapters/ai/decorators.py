@@ -31,10 +31,7 @@ def pause(seconds: float, cancellation: Cancellation) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Counts each attempt on the cancellation before it begins, and records it as a fact when it has ended.
-
-    Its errors name the provider.
-    """
+    """Counts each attempt on the cancellation before it begins, and records it as a fact when it has ended."""
 
     inner: ChatModel
     provider: str
