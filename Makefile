@@ -28,11 +28,12 @@ test-servers: .venv/test.stamp ## against real servers, started by the tests the
 	$(BIN)/pytest tests/integration tests/security -n 2 --dist loadgroup
 	$(BIN)/pytest tests/faults  # one at a time: what they measure is time
 
-check: .venv/test.stamp ## format, lint, types, import contracts
+check: .venv/test.stamp ## format, lint, types, import contracts, security
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/bandit -q -c pyproject.toml -r domain application adapters api infrastructure -ll -ii
 
 format: .venv/test.stamp ## put the code into shape
 	$(BIN)/ruff format --quiet .

@@ -23,6 +23,10 @@ limit_request_line = 8190
 limit_request_fields = 64
 limit_request_field_size = 8190
 header_map = "refuse"
+# Nobody's word about the client is taken here: `infrastructure/mount.py` decides whose counts.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 control_socket_disable = True
 preload_app = False  # connections and journals belong to one process
 accesslog = None  # Parley writes one line per request itself

@@ -28,6 +28,21 @@ STREAM_HEADERS: Fixed = (
     ("X-Accel-Buffering", "no"),  # nginx would hold events back
     *_EVERYWHERE,
 )
+_ONLY_OURS = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
+    "connect-src 'self'; manifest-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; "
+    "object-src 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
+PAGE_HEADERS: Fixed = (
+    ("Content-Security-Policy", _ONLY_OURS),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()"),
+    ("X-Frame-Options", "DENY"),
+    ("Cache-Control", "no-store"),
+)
 DOWNLOAD_HEADERS: Fixed = (
     ("Content-Security-Policy", "sandbox; default-src 'none'"),
     ("Cache-Control", "no-store"),

@@ -1,26 +1,32 @@
 """Who is calling. The one place that reads a credential, and the one that decides which endpoint needs what.
 
-An endpoint without a declared policy is refused, so a forgotten declaration never opens a door.
+A credential is a bearer token or, where there is no `Authorization` at all, the cookie of a login. An endpoint
+without a declared policy is refused, so a forgotten declaration never opens a door.
 """
 
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar, cast
 
-from flask import Flask, g, request
+from flask import Flask, current_app, g, request
 
+from api import login_cookie
+from api.csrf import CsrfGuard
 from api.trace import current_trace
 from application.identity import IdentityService
 from domain.errors import Forbidden, Unauthenticated
 from domain.user import Principal, Scope
 
-Policy = Scope | Literal["public", "authenticated"]
+Policy = Scope | Literal["public", "authenticated", "login"]
 PUBLIC: Final = "public"
 AUTHENTICATED: Final = "authenticated"
 """Any valid credential, whatever its scopes."""
+LOGIN: Final = "login"
+"""A login, by token or cookie: what is about the person is not for keys."""
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 _ATTRIBUTE = "parley_policy"
+_GUARD = "parley-csrf"
 
 
 def requires(policy: Policy) -> Callable[[View], View]:
@@ -48,9 +54,10 @@ def refuse_undeclared(app: Flask) -> None:
         raise RuntimeError(f"These endpoints declare no policy: {', '.join(gaps)}")
 
 
-def init_auth(app: Flask, identity: IdentityService) -> None:
+def init_auth(app: Flask, identity: IdentityService, guard: CsrfGuard) -> None:
     """Set `flask.g.principal` before everything that depends on who is calling."""
     policies: dict[str, Policy | None] = {}
+    app.extensions[_GUARD] = guard
 
     def authenticate() -> None:
         endpoint = request.endpoint
@@ -61,14 +68,31 @@ def init_auth(app: Flask, identity: IdentityService) -> None:
             policy = policies[endpoint] = policy_of(app, endpoint)
         if policy == PUBLIC:
             return
-        g.principal = caller = identity.authenticate(bearer_token())
+        g.principal = caller = _caller(identity)
         current_trace().key_id = caller.key_id
-        if policy is None:
-            raise Forbidden
-        if policy != AUTHENTICATED:
-            caller.require(policy)
+        _admit(caller, policy)
 
     app.before_request(authenticate)
+
+
+def _caller(identity: IdentityService) -> Principal:
+    ip = request.remote_addr or ""
+    if "HTTP_AUTHORIZATION" in request.environ:  # whatever it holds: cookies do not count then
+        return identity.authenticate(bearer_token(), ip)
+    sid = login_cookie.sent()
+    csrf_guard().check(sid)  # before anything is looked up: a forged request shall leave no trace
+    caller = identity.authenticate(sid, ip)
+    if not caller.login:  # an API key has no business in a browser
+        raise Unauthenticated
+    login_cookie.accept(sid)
+    return caller
+
+
+def _admit(caller: Principal, policy: Policy | None) -> None:
+    if policy is None or (policy == LOGIN and not caller.login):
+        raise Forbidden
+    if isinstance(policy, Scope):
+        caller.require(policy)
 
 
 def bearer_token() -> str:
@@ -82,3 +106,7 @@ def bearer_token() -> str:
 def current_principal() -> Principal:
     """The caller; only for endpoints that are not public."""
     return cast("Principal", g.principal)
+
+
+def csrf_guard() -> CsrfGuard:
+    return cast("CsrfGuard", current_app.extensions[_GUARD])

@@ -5,26 +5,12 @@ from pathlib import Path
 import orjson
 from flask import Blueprint, current_app
 
-from api.answer import Answer, Fixed, json_answer
+from api.answer import PAGE_HEADERS, Answer, json_answer
 from api.auth import PUBLIC, requires
 from api.openapi import build_document
 from domain.errors import NotFound
 
 blueprint = Blueprint("docs", __name__, url_prefix="/api/v1")
-
-_ONLY_OURS = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-)
-PAGE_HEADERS: Fixed = (
-    ("Content-Security-Policy", _ONLY_OURS),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "DENY"),
-    ("Cache-Control", "no-store"),
-)
 
 _STATIC = Path(__file__).parent / "static"
 _FILES = {

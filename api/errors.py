@@ -19,6 +19,7 @@ STATUS: dict[type[ParleyError], int] = {
     errors.UnsupportedMediaType: 415,
     errors.RequestTimeout: 408,
     errors.Unauthenticated: 401,
+    errors.BudgetExceeded: 402,
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,

@@ -23,6 +23,10 @@ Parley puts every AI chat provider behind one bearer-token API.
 Errors of every route have the same body; its `code` is the contract. Every answer carries `X-Request-Id`.
 Lists are pages: `next_cursor` of one page is the `cursor` of the next, and null at the end."""
 
+_CREDENTIAL = """\
+An API key, or the access token of a login. Pages of Parley's own use a cookie instead (`POST /auth/login` with
+`cookie`), and send `X-CSRF-Token` with whatever changes something."""
+
 _ALWAYS = {500: "Something went wrong in the gateway", 503: "Not available at the moment; see `Retry-After`"}
 _CALLER = {401: "No valid credential", 403: "The key may not do that", 429: "Too many requests; see `Retry-After`"}
 _BODY = {
@@ -38,7 +42,17 @@ _PAID = {
     502: "The provider failed",
     504: "The provider took too long",
 }
-_BY_OPERATION = {"createSession": {404: "No such model"}}
+_BY_OPERATION = {
+    "createSession": {404: "No such model"},
+    "createKey": {404: "No such team"},
+    "listKeys": {404: "No such team"},
+    "getOwnKey": {404: "A login has no key"},
+    "register": {403: "Registration needs an invitation"},
+    "login": {401: "Wrong address, password or code", 403: "With a cookie: not one of our own pages"},
+    "getOidc": {404: "There is no identity provider"},
+    "startOidc": {404: "There is no identity provider"},
+    "finishOidc": {404: "There is no identity provider"},
+}
 _PAID_OPERATIONS = frozenset({"createChatCompletion", "sendMessage", "streamMessage"})
 
 
@@ -75,7 +89,7 @@ def make_api(app: Flask) -> Api:
         },
     )
     components = api.spec.components
-    components.security_scheme(BEARER, {"type": "http", "scheme": "bearer", "description": "An API key."})
+    components.security_scheme(BEARER, {"type": "http", "scheme": "bearer", "description": _CREDENTIAL})
     for name, schema in {**COMPLETION_SCHEMAS, **ANSWER_SCHEMAS}.items():
         components.schema(name, schema)
     for output in (ErrorOut, ChatAnswerOut, ExportOut):
@@ -99,6 +113,8 @@ def build_document(app: Flask) -> Document:
 def _complete(operation: Document, *, named: bool, public: bool) -> None:
     """`named`: the path names an object, which may not exist or not be the caller's."""
     errors = {} if public else {**_ALWAYS, **_CALLER}
+    if public and "requestBody" in operation:
+        errors = {**_ALWAYS, 429: _CALLER[429]}
     if named:
         errors |= {404: "No such object"}
     if "requestBody" in operation:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, cast
 
-from flask import current_app, request
+from flask import current_app, g, request
 
+from api.auth import current_principal
 from api.disconnect import Watch, watch
 from api.trace import current_trace
 from application.call import Call
@@ -33,9 +34,10 @@ class PaidCalls:
         """Raises Overloaded and ServerShuttingDown."""
         trace = current_trace()
         cancellation = Cancellation(self.total_seconds, self.clock.monotonic)
-        self.in_flight.enter(trace.request_id, cancellation)
+        self.in_flight.enter(trace.request_id, cancellation, current_principal())
         try:
-            return PaidCall(self, Call(trace.request_id, cancellation, streamed), request.environ)
+            g.call = call = Call(trace.request_id, cancellation, streamed)
+            return PaidCall(self, call, request.environ)
         except BaseException:
             self.in_flight.leave(trace.request_id)
             raise

@@ -10,15 +10,17 @@ from api.errors import init_errors
 from api.json_body import READ_SECONDS
 from api.middleware import init_middleware
 from api.openapi import Api, make_api
+from api.origin_policy import init_origin_policy
 from api.paid import EXTENSION, PaidCalls
 from api.v1 import BLUEPRINTS
 
 
 def init_api(app: Flask) -> Api:
-    """The order of the hooks is the order of a request: trace, then credential, then whatever is registered later.
+    """The order of the hooks is the order of a request: trace, origin, credential, then whatever is registered later.
 
-    Takes from the container: `clock`, `new_id`, `record`, `identity`, `in_flight`, and the seconds `total_seconds`,
-    `send_seconds` and `body_seconds`. The views take theirs by injection into `api.v1.MODULES`.
+    Takes from the container: `clock`, `new_id`, `record`, `origin_policy`, `identity`, `csrf`, `in_flight`, and the
+    seconds `total_seconds`, `send_seconds` and `body_seconds`. The views take theirs by injection into
+    `api.v1.MODULES`.
     """
     parts = app.extensions["parley"]
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -28,7 +30,8 @@ def init_api(app: Flask) -> Api:
     init_answers(app)
     init_errors(app)
     init_middleware(app, clock=parts.clock(), new_id=parts.new_id(), record=parts.record())
-    init_auth(app, parts.identity())
+    init_origin_policy(app, parts.origin_policy())
+    init_auth(app, parts.identity(), parts.csrf())
     app.extensions[EXTENSION] = PaidCalls(parts.in_flight(), parts.clock(), parts.total_seconds(), parts.send_seconds())
     api = make_api(app)
     for blueprint in (*BLUEPRINTS, health.blueprint):

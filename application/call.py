@@ -6,7 +6,18 @@ from application.cancellation import Cancellation
 
 
 @dataclass(frozen=True, slots=True)
+class TokenStanding:
+    """How the tightest limit on tokens per minute stands, this call's estimate counted; `reset` in whole seconds."""
+
+    limit: int
+    remaining: int
+    reset: int
+
+
+@dataclass(slots=True)
 class Call:
     request_id: str
     cancellation: Cancellation
     streamed: bool
+    standing: TokenStanding | None = None
+    """Known from admission on, where tokens are limited."""

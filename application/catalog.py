@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from application.ports import Models
+from application.ports import Models, Prices
 from domain.completion import ModelCard
 from domain.errors import UnknownModel
-from domain.usage import Price, PriceBook
+from domain.usage import Price
 from domain.user import Principal
 
 
@@ -22,7 +22,7 @@ class ListedModel:
 @dataclass(frozen=True, slots=True)
 class CatalogService:
     catalog: Models
-    prices: PriceBook
+    prices: Prices
 
     def models(self, principal: Principal) -> list[ListedModel]:
         listed = (self._listed(provider, card) for provider, card in self.catalog.listed())
@@ -37,4 +37,4 @@ class CatalogService:
 
     def _listed(self, provider: str, card: ModelCard) -> ListedModel:
         model_id = f"{provider}/{card.name}"
-        return ListedModel(model_id, provider, card, self.prices.prices.get(model_id))
+        return ListedModel(model_id, provider, card, self.prices.book.prices.get(model_id))

@@ -7,8 +7,9 @@ from application.call import Call
 from application.generation import Generation, Order, Outcome
 from application.generations import Generations, Stream
 from application.in_flight import InFlight
-from application.ports import Begin, Clock, Models, NewId, Signals, UnitOfWork
+from application.ports import Clock, Models, NewId, Signals
 from application.records import Turn
+from application.store import Begin, UnitOfWork
 from domain.errors import ConversationBusy, NotFound
 from domain.session import Context, Session, assemble, title_from
 from domain.usage import Usage
@@ -54,7 +55,10 @@ class ChatService:
     """A turn lock older than this belongs to nobody: it exceeds the total deadline of a generation."""
 
     def send(self, principal: Principal, order: ChatOrder, call: Call) -> ChatAnswer:
-        """Raises ConversationBusy while another turn of the session runs, NotFound for a foreign session."""
+        """Raises ConversationBusy while another turn of the session runs, NotFound for a foreign session.
+
+        Raises RateLimited, BudgetExceeded and ModelUnpriced as well, and the session is then as it was.
+        """
         prepared = self._prepare(principal, order, call)
         return prepared.answer(self.generations.complete(prepared.generation))
 
@@ -74,6 +78,7 @@ class ChatService:
 
     def _prepare(self, principal: Principal, order: ChatOrder, call: Call) -> "_Prepared":
         principal.require(Scope.CHAT)
+        principal.require_person()
         prepared: _Prepared | None = None
         try:
             with self.begin() as work:
@@ -97,7 +102,10 @@ class ChatService:
     def _opened(
         self, work: UnitOfWork, principal: Principal, session: Session, order: ChatOrder, call: Call
     ) -> "_Prepared":
-        """OPEN is journalled before the lock is committed: a lock that outlives its worker has a record to free it."""
+        """OPEN is journalled before the lock is committed: a lock that outlives its worker has a record to free it.
+
+        The budgets are reserved in the same unit, so that a turn which is refused leaves nothing behind.
+        """
         deployment = self.models.resolve(order.model or session.model_id)
         principal.require_model(deployment.id)
         recent = work.messages.window(session.id, session.config.history)
@@ -106,7 +114,7 @@ class ChatService:
         turn = self._turn(session, order.message)
         requested = order.model or session.model_id
         paid = Order(principal, deployment, requested, context.messages, options, turn)
-        return _Prepared(self.generations.open(paid, call), turn, context)
+        return _Prepared(self.generations.open(paid, call, work), turn, context)
 
     def _turn(self, session: Session, question: str) -> Turn:
         title = None if session.title else title_from(question)

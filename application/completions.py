@@ -36,7 +36,10 @@ class CompletionService:
     def complete(
         self, principal: Principal, model: str, messages: list[JsonObject], options: dict[str, Any], call: Call
     ) -> CompletionAnswer:
-        """Raises UnknownModel, ModelNotAllowed, UnsupportedParameter, AccountingUnavailable and ProviderErrors."""
+        """Raises UnknownModel, ModelNotAllowed, UnsupportedParameter and ProviderErrors.
+
+        Raises RateLimited, BudgetExceeded, ModelUnpriced and Unavailable before anything is sent to a provider.
+        """
         order = self._order(principal, model, messages, options)
         return _answer(self.generations.complete(self.generations.open(order, call)))
 

@@ -23,7 +23,7 @@ class HttpServed:
 
 @dataclass(frozen=True, slots=True)
 class ModelCalled:
-    """One attempt at one provider. `model` is the provider's own name; seconds; `outcome` is an error code or `ok`."""
+    """One attempt at one provider. `model` is `provider/model`; seconds; `outcome` is an error code or `ok`."""
 
     provider: str
     model: str
@@ -110,3 +110,27 @@ class LimiterFailed:
     """A request passed uncounted because the limiter itself is broken. `reason` is the kind of error."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MailSent:
+    """One attempt to send a mail. `kind` names its text; `outcome` is `sent`, `postponed` or `given_up`.
+
+    `reason` says why it did not leave, without a word of the server's.
+    """
+
+    kind: str
+    outcome: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitHit:
+    """A call met a limit. `kind` is whose limit, `metric` is `requests`, `tokens`, `concurrency` or `budget`.
+
+    In shadow it was let through all the same.
+    """
+
+    kind: str
+    metric: str
+    shadow: bool

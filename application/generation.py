@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from application.admission import Admission, Ask, expected_output
 from application.call import Call
 from application.facts import TurnSettled
 from application.heard import Heard
-from application.ports import Clock, Deployment, Journal, Record
+from application.ports import Clock, Deployment, Journal, Prices, Receipt, Record
 from application.records import Opened, Progressed, Settled, Turn
+from application.store import UnitOfWork
 from domain import tokens
 from domain.completion import Completion, Delta, Prompt
 from domain.errors import Cancelled, ClientGone, ParleyError, ProviderError, StoppedByUser
 from domain.ledger import Kind, LedgerEntry, State
-from domain.usage import PriceBook, Source, Usage
+from domain.limits import Hold
+from domain.usage import Source, Usage
 from domain.user import Principal
 
 _PROGRESS_SECONDS = 0.5
@@ -23,7 +26,7 @@ _APPLIED_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A generation that has been admitted and prepared."""
+    """A generation that has been prepared."""
 
     principal: Principal
     deployment: Deployment
@@ -54,21 +57,28 @@ class Books(Protocol):
     @property
     def journal(self) -> Journal: ...
     @property
-    def prices(self) -> PriceBook: ...
+    def prices(self) -> Prices: ...
     @property
     def clock(self) -> Clock: ...
     @property
     def record(self) -> Record: ...
+    @property
+    def admission(self) -> Admission: ...
 
 
 class Generation:
-    """The state of one generation: O(1) per stream, except for the text of a session's answer."""
+    """The state of one generation: O(1) per stream, except for the text of a session's answer.
+
+    The prices that were in force when it began are those that it is billed by.
+    """
 
     def __init__(self, books: Books, order: Order, call: Call) -> None:
         self.books = books
         self.order = order
         self.call = call
-        self.settled = False
+        self._book = books.prices.book
+        self._holds: tuple[Hold, ...] = ()
+        self._open = False
         self._started_at = books.clock.now()
         self._started = books.clock.monotonic()
         self._heard = Heard(keep=order.turn is not None)
@@ -84,6 +94,13 @@ class Generation:
         order = self.order
         return Prompt(order.deployment.name, order.messages, order.options, self.call.request_id)
 
+    def admit(self, work: UnitOfWork | None) -> None:
+        """Raises what `Admission.admit` raises, and then nothing is reserved."""
+        order = self.order
+        output = expected_output(order.options, order.deployment.card)
+        ask = Ask(order.principal, order.deployment.id, self._prompt_tokens, output)
+        self._holds = self.books.admission.admit(ask, self.call, work)
+
     def open(self) -> None:
         """Journal OPEN: from here on the call is accounted for, even if this process dies."""
         order = self.order
@@ -98,10 +115,16 @@ class Generation:
                 prompt_tokens=self._prompt_tokens,
                 started_at=self._started_at,
                 streamed=self.call.streamed,
-                price_version=self.books.prices.version,
+                price_version=self._book.version,
                 turn=order.turn,
+                holds=self._holds,
             )
         )
+        self._open = True
+
+    def abandon(self, *, budgets: bool) -> None:
+        """It was admitted and could not be opened; `budgets` is False when the caller rolls them back."""
+        self.books.admission.abandon(self.call.request_id, self._holds if budgets else ())
 
     def heard(self, deltas: list[Delta]) -> None:
         now = self.books.clock.monotonic()
@@ -132,7 +155,7 @@ class Generation:
         """It ended early, by whichever side: what had arrived is kept, counted and billed."""
         if isinstance(error, ProviderError):
             error.provider = self.order.deployment.provider
-        if self.settled:
+        if not self._open:
             return
         heard = self._heard.tokens
         state = State.PARTIAL if heard else State.FAILED
@@ -151,25 +174,33 @@ class Generation:
         completion: Completion | None = None,
         error: ParleyError | None = None,
     ) -> int | None:
-        self.settled = True
-        cost = 0 if usage.source is Source.NONE else self.books.prices.cost(self.order.deployment.id, usage)
+        self._open = False
+        cost = 0 if usage.source is Source.NONE else self._book.cost(self.order.deployment.id, usage)
         entries = self._entries(state, usage, cost, error)
-        finish = completion.finish if completion else _finish_of(error)
-        receipt = self.books.journal.settle(
+        try:
+            receipt = self._journal_end(entries, completion, error)
+        finally:
+            self.books.admission.settle(self.call.request_id, usage.total_tokens)
+        if self.order.turn is not None and not isinstance(error, ClientGone):
+            receipt.wait_applied(_APPLIED_SECONDS)
+        self._record_fact(entries[-1])
+        return cost
+
+    def _journal_end(
+        self, entries: tuple[LedgerEntry, ...], completion: Completion | None, error: ParleyError | None
+    ) -> Receipt:
+        return self.books.journal.settle(
             Settled(
                 self.call.request_id,
                 entries,
                 turn=self.order.turn,
                 answer=self._heard.text(),
-                finish_reason=finish,
+                finish_reason=completion.finish if completion else _finish_of(error),
                 complete=completion is not None,
                 ended_at=self.books.clock.now(),
+                holds=self._holds,
             )
         )
-        if self.order.turn is not None and not isinstance(error, ClientGone):
-            receipt.wait_applied(_APPLIED_SECONDS)
-        self._record_fact(entries[-1])
-        return cost
 
     def _entries(
         self, state: State, usage: Usage, cost: int | None, error: ParleyError | None
@@ -204,7 +235,7 @@ class Generation:
             duration_ms=self.elapsed_ms(),
             cost=cost,
             charged=cost if kind is Kind.FINAL else None,
-            price_version=self.books.prices.version,
+            price_version=self._book.version,
             session_id=order.turn.session_id if order.turn else None,
             estimate_method=tokens.METHOD if usage.source is Source.ESTIMATED else None,
             error_code=error_code,

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Generic, TypeVar
 
+from application.admission import Admission
 from application.call import Call
 from application.generation import Generation, Order, Outcome
-from application.ports import Clock, Journal, Record
+from application.ports import Clock, Journal, Prices, Record
+from application.store import UnitOfWork
 from domain.completion import Completion, Delta
 from domain.errors import ClientGone, UpstreamTruncated
-from domain.usage import PriceBook
 
 Answer = TypeVar("Answer")
 
@@ -20,15 +21,25 @@ class Generations:
     """Makes generations. `gate_seconds` is how long a stream may wait for its first event before it is committed."""
 
     journal: Journal
-    prices: PriceBook
+    prices: Prices
     clock: Clock
     record: Record
+    admission: Admission
     gate_seconds: float = 15.0
 
-    def open(self, order: Order, call: Call) -> Generation:
-        """From here on the call is accounted for, even if this process dies. Raises AccountingUnavailable."""
+    def open(self, order: Order, call: Call, work: UnitOfWork | None = None) -> Generation:
+        """Admit it and journal its OPEN: from here on it is accounted for, even if this process dies.
+
+        Raises what `Admission.admit` raises, and AccountingUnavailable; nothing is reserved then. Its budgets are
+        reserved in the caller's open unit `work`, which the caller has to roll back when this raises.
+        """
         generation = Generation(self, order, call)
-        generation.open()
+        generation.admit(work)
+        try:
+            generation.open()
+        except BaseException:
+            generation.abandon(budgets=work is None)
+            raise
         return generation
 
     def complete(self, generation: Generation) -> Outcome:

@@ -1,133 +1,101 @@
-"""Who calls: users, API keys, and the principal behind a token."""
+"""Who calls: the principal behind a token, and whether it still is one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from ipaddress import IPv6Address, ip_address, ip_network
 
-from application.ports import Begin, Clock, NewId, NewSecret, PasswordHasher
-from domain.api_key import KID_LENGTH, SECRET_LENGTH, ApiKey, compose, digest, kid_of
-from domain.errors import InvalidRequest, NotFound, Unauthenticated
-from domain.user import Principal, Role, Scope, User, canonical_email
+from application.account_store import KeyRecord, LoginRecord
+from application.ports import Clock
+from application.store import Begin
+from domain.api_key import parts_of
+from domain.errors import RateLimited, Unauthenticated, Unavailable
+from domain.login import ENVIRONMENT, TOUCH
+from domain.throttle import KEY_GUESS
+from domain.user import Principal
 
-FIRST_EMAIL = "admin@localhost"
-PASSWORD_LENGTHS = range(12, 129)
+FindKey = Callable[[str], KeyRecord | None]
+"""By kid; may answer from memory for up to 3 s."""
+FindLogin = Callable[[str], LoginRecord | None]
+"""By kid; may answer from memory for up to 1 s."""
 
-KeyOwner = tuple[ApiKey, User]
-FindKey = Callable[[str], KeyOwner | None]
-"""From a kid to the key and its user; may answer from memory for up to 5 s."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyOrder:
-    """A key to be made. Limits that are None do not apply; no scopes means all of the user's role."""
-
-    name: str
-    scopes: frozenset[Scope] = frozenset()
-    models: tuple[str, ...] = ()
-    rpm: int | None = None
-    tpm: int | None = None
-    concurrency: int | None = None
-    budget: int | None = None
-    window: str | None = None
-    expires_at: datetime | None = None
+_REMEMBERED = 10_000
+_IPV6_SITE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityService:
     begin: Begin
     find_key: FindKey
+    find_login: FindLogin
     clock: Clock
-    new_id: NewId
-    new_secret: NewSecret
-    passwords: PasswordHasher
-    environment: str = "live"
+    touched: dict[str, datetime] = field(default_factory=dict)
+    """By the id of the key or login: when this worker last wrote down a use."""
 
-    def authenticate(self, token: str) -> Principal:
-        """Raises Unauthenticated, and DatabaseUnavailable when the key is not in memory and SQL does not answer."""
-        found = self.find_key(kid_of(token))
-        if found is None or found[1].disabled:
+    def authenticate(self, token: str, ip: str = "") -> Principal:
+        """Raises Unauthenticated, or RateLimited for whoever guesses.
+
+        Raises DatabaseUnavailable when the credential is not in memory and SQL does not answer.
+        """
+        environment, kid = parts_of(token)
+        found = self.find_login(kid) if environment == ENVIRONMENT else self.find_key(kid)
+        now = self.clock.now()
+        if found is None or not found.genuine(token):
+            self._count_guess(ip, now)
             raise Unauthenticated
-        key, user = found
-        return key.admit(token, user.role, self.clock.now())
+        principal = found.admit(token, now)
+        self._touch(principal, now)
+        return principal
 
-    def describe(self, principal: Principal) -> ApiKey:
-        """The caller's own key."""
+    def lost(self, principal: Principal) -> bool:
+        """Whether the credential of a running call has ended meanwhile, or lost a right it had."""
+        current = self._login_now(principal) if principal.login else self._key_now(principal)
+        return current is None or not principal.rights <= current.rights
+
+    def _login_now(self, principal: Principal) -> Principal | None:
+        found = self.find_login(principal.kid)
+        if found is None or found.user.disabled or not found.login.works(found.user.role, self.clock.now()):
+            return None
+        return replace(principal, role=found.user.role)
+
+    def _key_now(self, principal: Principal) -> Principal | None:
+        found = self.find_key(principal.kid)
+        if found is None or found.user.disabled or not found.key.works(self.clock.now()):
+            return None
+        return replace(principal, role=found.user.role, scopes=found.key.scopes)
+
+    def _count_guess(self, ip: str, now: datetime) -> None:
         with self.begin() as work:
-            for key in work.keys.of_user(principal.user_id):
-                if key.id == principal.key_id:
-                    return key
-        raise NotFound
+            wait = work.throttles.hit(f"key:{network_of(ip)}", KEY_GUESS, now)
+        if wait:
+            raise RateLimited(f"Too many wrong credentials. Try again in {wait} s.", retry_after=wait)
 
-    def create_user(self, email: str, role: Role, password: str | None = None, name: str = "") -> User:
-        """Raises InvalidRequest for a bad address or password, Conflict for a taken address."""
-        user = User(
-            id=self.new_id("usr"),
-            email=canonical_email(email),
-            role=role,
-            created_at=self.clock.now(),
-            name=name,
-            password_hash=None if password is None else self._hash(password),
-        )
-        with self.begin() as work:
-            work.users.add(user)
-        return user
+    def _touch(self, principal: Principal, now: datetime) -> None:
+        """At most once a minute, and never at the price of the request."""
+        last = self.touched.get(principal.key_id)
+        if last is not None and now - last < TOUCH:
+            return
+        if len(self.touched) >= _REMEMBERED:
+            self.touched.clear()
+        self.touched[principal.key_id] = now
+        try:
+            with self.begin() as work:
+                if principal.login:
+                    work.logins.touch(principal.key_id, now)
+                else:
+                    work.keys.touch(principal.key_id, now)
+        except Unavailable:
+            return
 
-    def create_key(self, email: str, order: KeyOrder) -> tuple[ApiKey, str]:
-        """The key and its token, which exists nowhere else. Raises NotFound for an unknown user."""
-        with self.begin() as work:
-            user = work.users.by_email(canonical_email(email))
-            if user is None:
-                raise NotFound(f"There is no user {email}.")
-            key, token = self._key(user, order)
-            work.keys.add(key)
-        return key, token
 
-    def all_keys(self) -> list[ApiKey]:
-        """Newest first."""
-        with self.begin() as work:
-            return work.keys.of_user(None)
-
-    def revoke_key(self, key_id: str) -> None:
-        """By id or kid. Raises NotFound."""
-        with self.begin() as work:
-            found = work.keys.by_kid(key_id)
-            if not work.keys.revoke(found[0].id if found else key_id, self.clock.now()):
-                raise NotFound(f"There is no key {key_id}.")
-
-    def bootstrap(self) -> tuple[User, str] | None:
-        """Give an empty store its first administrator and key; None when there are users already."""
-        with self.begin() as work:
-            if work.users.any():
-                return None
-            user = User(self.new_id("usr"), FIRST_EMAIL, Role.OWNER, self.clock.now(), name="Administrator")
-            key, token = self._key(user, KeyOrder("first key"))
-            work.users.add(user)
-            work.keys.add(key)
-        return user, token
-
-    def _key(self, user: User, order: KeyOrder) -> tuple[ApiKey, str]:
-        kid = self.new_secret(KID_LENGTH)
-        token = compose(self.environment, kid, self.new_secret(SECRET_LENGTH))
-        key = ApiKey(
-            id=self.new_id("key"),
-            kid=kid,
-            user_id=user.id,
-            name=order.name,
-            digest=digest(token),
-            last4=token[-4:],
-            created_at=self.clock.now(),
-            scopes=order.scopes,
-            models=order.models,
-            rpm=order.rpm,
-            tpm=order.tpm,
-            concurrency=order.concurrency,
-            budget=order.budget,
-            window=order.window,
-            expires_at=order.expires_at,
-        )
-        return key, token
-
-    def _hash(self, password: str) -> str:
-        if len(password) not in PASSWORD_LENGTHS:
-            raise InvalidRequest("A password has 12 to 128 characters.", param="password")
-        return self.passwords.hash(password)
+def network_of(ip: str) -> str:
+    """What counts as one visitor: an IPv4 address, or the /64 of an IPv6 address; text that is neither is itself."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return ip
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(ip_network((address, _IPV6_SITE), strict=False))
+    return str(address)

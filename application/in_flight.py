@@ -2,38 +2,50 @@
 
 from application.cancellation import Cancellation
 from domain.errors import Overloaded, ParleyError, ServerShuttingDown, StoppedByUser
+from domain.user import Principal
 
 
 class InFlight:
-    """Caps them, finds them by request id, and ends them when the process has to go."""
+    """Caps them, finds them by request id, and ends them when the process or their credential has to go."""
 
     def __init__(self, limit: int = 400) -> None:
         self._limit = limit
-        self._running: dict[str, Cancellation] = {}
+        self._running: dict[str, tuple[Cancellation, Principal | None]] = {}
         self.draining = False
 
     def __len__(self) -> int:
         return len(self._running)
 
-    def enter(self, request_id: str, cancellation: Cancellation) -> None:
+    def enter(self, request_id: str, cancellation: Cancellation, principal: Principal | None = None) -> None:
         """Raises Overloaded or ServerShuttingDown; refuse early rather than late."""
         if self.draining:
             raise ServerShuttingDown(retry_after=1)
         if len(self._running) >= self._limit:
             raise Overloaded(retry_after=1)
-        self._running[request_id] = cancellation
+        self._running[request_id] = (cancellation, principal)
 
     def leave(self, request_id: str) -> None:
         self._running.pop(request_id, None)
 
+    def running(self) -> list[tuple[str, Principal]]:
+        """What nobody has ended yet, by request id, and on whose behalf it runs."""
+        return [
+            (request_id, caller)
+            for request_id, (cancellation, caller) in self._running.items()
+            if caller is not None and cancellation.reason is None
+        ]
+
     def stop(self, request_id: str) -> bool:
         """On request of its owner; False when this process does not run it."""
-        cancellation = self._running.get(request_id)
-        if cancellation is None:
+        return self.end(request_id, StoppedByUser())
+
+    def end(self, request_id: str, reason: ParleyError) -> bool:
+        """False when this process does not run it."""
+        if request_id not in self._running:
             return False
-        cancellation.cancel(StoppedByUser())
+        self._running[request_id][0].cancel(reason)
         return True
 
     def cancel_all(self, reason: type[ParleyError]) -> None:
-        for cancellation in list(self._running.values()):
+        for cancellation, _ in list(self._running.values()):
             cancellation.cancel(reason())

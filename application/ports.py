@@ -1,18 +1,15 @@
-"""The seams: what the application needs from the outside, in its own words."""
+"""The seams: what the application needs from the outside, in its own words. Those of storage are in `store`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Protocol
 
 from application.cancellation import Cancellation
 from application.records import Opened, Progressed, Settled
-from domain.api_key import ApiKey
 from domain.completion import Completion, Delta, ModelCard, Prompt
-from domain.ledger import LedgerEntry, UsageGroup, UsageTotal
-from domain.session import Message, Session
-from domain.user import User
+from domain.mail import Mail
+from domain.usage import PriceBook
 
 # ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -57,138 +54,6 @@ class Models(Protocol):
 
     def listed(self) -> Sequence[tuple[str, ModelCard]]:
         """Every known model as (`provider`, card)."""
-        ...
-
-
-# ── storage ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Users(Protocol):
-    def add(self, user: User) -> None:
-        """Raises Conflict when the e-mail address is taken."""
-        ...
-
-    def get(self, user_id: str) -> User | None: ...
-
-    def by_email(self, email: str) -> User | None: ...
-
-    def any(self) -> bool:
-        """Whether there is at least one user."""
-        ...
-
-
-class Keys(Protocol):
-    def add(self, key: ApiKey) -> None: ...
-
-    def by_kid(self, kid: str) -> tuple[ApiKey, User] | None:
-        """The key and its user, whatever the state of either."""
-        ...
-
-    def of_user(self, user_id: str | None) -> list[ApiKey]:
-        """Newest first; of all users when None."""
-        ...
-
-    def revoke(self, key_id: str, at: datetime) -> bool:
-        """False when there is no such key. Revoking twice keeps the first time."""
-        ...
-
-
-class Sessions(Protocol):
-    """Every look-up takes the owner's id: other people's sessions do not exist."""
-
-    def add(self, session: Session) -> None: ...
-
-    def get(self, session_id: str, user_id: str) -> Session:
-        """Raises NotFound, for deleted sessions as well."""
-        ...
-
-    def page(self, user_id: str, limit: int, before: str | None) -> list[Session]:
-        """Newest first by id; `before` is the last id of the previous page."""
-        ...
-
-    def save(self, session: Session) -> None:
-        """Stores title, provider, model, config and `updated_at`."""
-        ...
-
-    def delete(self, session_id: str, at: datetime) -> None:
-        """Hides the session and its messages; the ledger keeps its rows."""
-        ...
-
-
-class Messages(Protocol):
-    """The messages of a session whose ownership was checked by `Sessions.get`."""
-
-    def window(self, session_id: str, limit: int) -> list[Message]:
-        """The newest `limit` messages, oldest first."""
-        ...
-
-    def page(self, session_id: str, limit: int, after: int) -> list[Message]:
-        """Messages with `seq` > `after`, oldest first."""
-        ...
-
-
-class Turns(Protocol):
-    """The turn lock of a session: one send at a time."""
-
-    def take(self, session_id: str, request_id: str, now: datetime, stale_before: datetime) -> bool:
-        """False when another turn, younger than `stale_before`, holds the lock. One conditional UPDATE."""
-        ...
-
-    def release(self, session_id: str, request_id: str) -> None:
-        """For a turn that never reached the journal; all others are released with their record."""
-        ...
-
-    def session_of(self, request_id: str, user_id: str) -> str | None:
-        """The session that `request_id` is answering right now."""
-        ...
-
-
-class UsageLog(Protocol):
-    """Reads of the ledger and of what is derived from it."""
-
-    def groups(self, user_id: str, since: date) -> list[UsageGroup]:
-        """Rollups of one user from `since` on, oldest day first."""
-        ...
-
-    def lifetime(self, user_id: str) -> UsageTotal: ...
-
-    def records(self, user_id: str, limit: int, before: str | None) -> list[LedgerEntry]:
-        """Final rows, newest first by request id; `before` is the last request id of the previous page."""
-        ...
-
-
-class UnitOfWork(Protocol):
-    @property
-    def users(self) -> Users: ...
-    @property
-    def keys(self) -> Keys: ...
-    @property
-    def sessions(self) -> Sessions: ...
-    @property
-    def messages(self) -> Messages: ...
-    @property
-    def turns(self) -> Turns: ...
-    @property
-    def usage(self) -> UsageLog: ...
-
-
-Begin = Callable[[], AbstractContextManager[UnitOfWork]]
-"""Commits on exit, rolls back on error. Raises DatabaseUnavailable or DatabaseBusy. Never open during a model call."""
-
-Apply = Callable[[Sequence[Settled]], None]
-"""Store settled generations in one transaction, each exactly once however often it is given: ledger rows, messages,
-released turn locks. Raises DatabaseUnavailable or DatabaseBusy, and then everything may be given again."""
-
-
-class Rollups(Protocol):
-    """Sums per day × user × key × model, derived from the ledger by one writer at a time under a lock."""
-
-    def advance(self) -> int:
-        """Add the ledger rows that are not in the sums yet; returns how many. 0 when another writer has the lock."""
-        ...
-
-    def rebuild(self) -> int:
-        """Make all sums anew from the ledger; returns how many groups had differed."""
         ...
 
 
@@ -246,6 +111,54 @@ class Counters(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One subject's part in a call: `key` names its counters; None does not limit."""
+
+    key: str
+    tpm: int | None = None
+    concurrency: int | None = None
+    enforced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Of a reservation. `refused` is the index of the share that has no room, and then nothing was reserved.
+
+    `tokens` are what is left of the minute's tokens of each share with a `tpm`, this call counted, and `reset` the
+    seconds until that minute ends. `over` are the shares that were let through only in shadow.
+    """
+
+    refused: int | None = None
+    by_tokens: bool = False
+    """Whether tokens, and not concurrency, refused."""
+    retry_after: float = 0.0
+    tokens: tuple[tuple[int, int, float], ...] = ()
+    """(index of the share, tokens left, seconds until reset)."""
+    over: tuple[tuple[int, bool], ...] = ()
+    """(index of the share, whether tokens had no room)."""
+
+
+class Capacity(Protocol):
+    """Tokens per minute and calls at once: reserved together in one atomic step, settled when the call is over.
+
+    Exact across workers while its server answers, otherwise each worker counts locally against limit ÷ workers.
+    Never raises for a dead or slow server.
+    """
+
+    def reserve(self, request_id: str, shares: Sequence[Share], tokens: int) -> Verdict:
+        """`tokens` is the estimate that counts until the call is settled."""
+        ...
+
+    def settle(self, request_id: str, tokens: int) -> None:
+        """The call is over and used `tokens`; idempotent, and nothing for a call that never reserved."""
+        ...
+
+    def renew(self) -> None:
+        """Keep the places of this worker's running calls; those of a worker that died are free after 30 s."""
+        ...
+
+
 class Signals(Protocol):
     """Wishes to stop a generation, whichever worker runs it. Best effort: a wish may be lost, and none waits."""
 
@@ -272,9 +185,60 @@ class Clock(Protocol):
 
 
 class PasswordHasher(Protocol):
+    """Works beside the event loop and few at a time. Raises Overloaded when too many wait."""
+
     def hash(self, password: str) -> str: ...
 
-    def verify(self, password_hash: str, password: str) -> bool: ...
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        """None is never right, and takes as long as a real one."""
+        ...
+
+    def outdated(self, password_hash: str) -> bool:
+        """Whether it was made with other parameters than today's."""
+        ...
+
+
+class KnownPasswords(Protocol):
+    def __contains__(self, password: str) -> bool: ...
+
+
+class Vault(Protocol):
+    """Encrypts what must be read again. Each purpose has a key of its own, so that one cannot open another's."""
+
+    def seal(self, purpose: str, secret: str) -> bytes: ...
+
+    def open(self, purpose: str, sealed: bytes) -> str:
+        """Raises ValueError for what was not sealed for this purpose with a key that is still known."""
+        ...
+
+
+class OneTimeCodes(Protocol):
+    """Time-based one-time passwords (RFC 6238: SHA-1, 6 digits, 30 s), as authenticator applications make them."""
+
+    def new_secret(self) -> str:
+        """Base 32, 160 bits."""
+        ...
+
+    def uri(self, secret: str, email: str) -> str:
+        """`otpauth://…`, for a QR code."""
+        ...
+
+    def step_of(self, secret: str, code: str, at: datetime) -> int | None:
+        """The time step whose code this is, one step early or late allowed; None for a wrong code."""
+        ...
+
+
+class Mailer(Protocol):
+    def send(self, mail: Mail) -> None:
+        """Raises MailUnavailable when no server took it."""
+        ...
+
+
+class Prices(Protocol):
+    """The prices in force, which an administrator may change while calls run."""
+
+    @property
+    def book(self) -> PriceBook: ...
 
 
 NewId = Callable[[str], str]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.ledger import LedgerEntry
+from domain.limits import Hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Opened:
     streamed: bool
     price_version: str
     turn: Turn | None = None
+    holds: tuple[Hold, ...] = ()
+    """What it holds of budgets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +63,7 @@ class Settled:
     finish_reason: str | None = None
     complete: bool = True
     ended_at: datetime | None = None
+    holds: tuple[Hold, ...] = ()
+    """To be settled with the final row; also those that could not be stored while the database was away."""
     lost: bool = field(default=False, compare=False)
     """Made by the reaper for a worker that died."""

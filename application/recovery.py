@@ -29,6 +29,7 @@ def abandoned(opened: Opened, progresses: Sequence[Progressed], now: datetime, c
         answer="".join(progress.text for progress in progresses),
         complete=False,
         ended_at=now,
+        holds=opened.holds,
         lost=True,
     )
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from application.ports import Begin, Clock, Models, NewId
+from application.ports import Clock, Models, NewId
+from application.store import Begin
 from domain.session import Message, Session, SessionConfig
 from domain.user import Principal, Scope
 
@@ -31,6 +32,7 @@ class SessionService:
     def open(self, principal: Principal, draft: SessionDraft) -> Session:
         """Raises UnknownModel and ModelNotAllowed."""
         principal.require(Scope.CHAT)
+        principal.require_person()
         provider, model = self._model(principal, draft.ai_provider, draft.model)
         now = self.clock.now()
         session = Session(
@@ -49,16 +51,19 @@ class SessionService:
 
     def page(self, principal: Principal, limit: int, cursor: str | None) -> list[Session]:
         """Newest first; `cursor` is the id of the last session of the previous page."""
+        principal.require_person()
         with self.begin() as work:
             return work.sessions.page(principal.user_id, limit, cursor)
 
     def get(self, principal: Principal, session_id: str) -> Session:
+        principal.require_person()
         with self.begin() as work:
             return work.sessions.get(session_id, principal.user_id)
 
     def change(self, principal: Principal, session_id: str, changes: Mapping[str, Any]) -> Session:
         """Change only what `changes` names: `title`, `ai_provider`, `model`, and inside `config` single settings."""
         principal.require(Scope.CHAT)
+        principal.require_person()
         with self.begin() as work:
             session = self._changed(principal, work.sessions.get(session_id, principal.user_id), changes)
             work.sessions.save(session)
@@ -66,12 +71,14 @@ class SessionService:
 
     def delete(self, principal: Principal, session_id: str) -> None:
         principal.require(Scope.CHAT)
+        principal.require_person()
         with self.begin() as work:
             work.sessions.get(session_id, principal.user_id)
             work.sessions.delete(session_id, self.clock.now())
 
     def messages(self, principal: Principal, session_id: str, limit: int, after: int) -> list[Message]:
         """Oldest first, those with `seq` > `after`."""
+        principal.require_person()
         with self.begin() as work:
             work.sessions.get(session_id, principal.user_id)
             return work.messages.page(session_id, limit, after)

@@ -7,7 +7,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from application.ports import Begin, Clock
+from application.ports import Clock
+from application.store import Begin
 from domain.ledger import LedgerEntry, UsageGroup, UsageTotal
 from domain.user import Principal, Scope
 
@@ -43,6 +44,7 @@ class UsageService:
     def summary(self, principal: Principal) -> UsageSummary:
         """`models` and `keys` sum the last 31 days. Up to two seconds behind the ledger."""
         principal.require(Scope.USAGE_READ)
+        principal.require_person()
         today = self.clock.now().date()
         with self.begin() as work:
             groups = work.usage.groups(principal.user_id, today - timedelta(days=_DAYS - 1))
@@ -70,6 +72,7 @@ class UsageService:
     def records(self, principal: Principal, limit: int, cursor: str | None) -> list[LedgerEntry]:
         """One final row per request, newest first."""
         principal.require(Scope.USAGE_READ)
+        principal.require_person()
         with self.begin() as work:
             return work.usage.records(principal.user_id, limit, cursor)
 

@@ -12,13 +12,14 @@ from datetime import datetime
 from hashlib import sha256
 
 from domain.errors import Unauthenticated
-from domain.user import Principal, Role, Scope
+from domain.limits import NO_LIMITS, Bound, Limits
+from domain.user import Principal, Scope, User
 
 KID_LENGTH = 10
 SECRET_LENGTH = 43
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-_FORM = re.compile(r"(parley_[a-z]{1,12}_([0-9A-Za-z]{10})_[0-9A-Za-z]{43})([0-9A-Za-z]{6})")
+_FORM = re.compile(r"(parley_([a-z]{1,12})_([0-9A-Za-z]{10})_[0-9A-Za-z]{43})([0-9A-Za-z]{6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +35,34 @@ class ApiKey:
     created_at: datetime
     scopes: frozenset[Scope] = frozenset()
     models: tuple[str, ...] = ()
-    rpm: int | None = None
-    tpm: int | None = None
-    concurrency: int | None = None
-    budget: int | None = None
-    """Nano-units of money per `window`."""
-    window: str | None = None
+    limits: Limits = NO_LIMITS
+    team_id: str | None = None
+    """The team that shares this key; None for a key of its user alone."""
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    replaced_by: str | None = None
+    """The id of the key that a rotation made; until `expires_at` both work."""
+    last_used_at: datetime | None = None
+    """About a minute coarse."""
 
-    def admit(self, token: str, role: Role, now: datetime) -> Principal:
+    def admit(self, token: str, user: User, bounds: tuple[Bound, ...], now: datetime) -> Principal:
         """The principal behind `token`. Raises Unauthenticated without saying which check failed."""
-        genuine = hmac.compare_digest(self.digest, digest(token))
-        expired = self.expires_at is not None and self.expires_at <= now
-        if not genuine or expired or self.revoked_at is not None:
+        if not hmac.compare_digest(self.digest, digest(token)) or user.disabled or not self.works(now):
             raise Unauthenticated
-        return Principal(self.user_id, self.id, role, self.scopes, self.models, self.rpm)
+        return Principal(
+            user_id=self.user_id,
+            key_id=self.id,
+            kid=self.kid,
+            role=user.role,
+            scopes=self.scopes,
+            models=self.models,
+            bounds=bounds,
+            team_id=self.team_id,
+        )
+
+    def works(self, now: datetime) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
 def compose(environment: str, kid: str, secret: str) -> str:
@@ -60,10 +73,15 @@ def compose(environment: str, kid: str, secret: str) -> str:
 
 def kid_of(token: str) -> str:
     """The look-up id inside a well-formed token. Raises Unauthenticated for anything else; costs no I/O."""
+    return parts_of(token)[1]
+
+
+def parts_of(token: str) -> tuple[str, str]:
+    """Environment and kid, as `kid_of`."""
     form = _FORM.fullmatch(token)
-    if form is None or not hmac.compare_digest(form[3], _crc(form[1])):
+    if form is None or not hmac.compare_digest(form[4], _crc(form[1])):
         raise Unauthenticated
-    return form[2]
+    return form[2], form[3]
 
 
 def digest(token: str) -> bytes:

@@ -6,8 +6,11 @@ ParleyError
 │   └── TooManyMessages
 ├── PayloadTooLarge · UnsupportedMediaType · RequestTimeout
 ├── Unauthenticated
+│   └── InvalidCredentials · SecondFactorRequired
+├── BudgetExceeded
 ├── Forbidden
-│   └── ModelNotAllowed
+│   ├── ModelNotAllowed · ModelUnpriced
+│   └── ReauthenticationRequired · CsrfRejected · RegistrationClosed
 ├── NotFound
 │   └── UnknownModel
 ├── Conflict
@@ -15,9 +18,9 @@ ParleyError
 ├── RateLimited
 ├── Unavailable                 our side; the same request may succeed later
 │   ├── Overloaded · DatabaseUnavailable (SchemaMismatch) · DatabaseBusy · AccountingUnavailable
-│   └── ServerShuttingDown
+│   └── ServerShuttingDown · MailUnavailable · OidcUnavailable
 ├── Cancelled                   the generation was ended from our side of the wire
-│   ├── ClientGone · StoppedByUser
+│   ├── ClientGone · StoppedByUser · KeyRevoked
 └── ProviderError               the provider's side
     ├── UpstreamUnreachable · UpstreamDns · UpstreamTls · UpstreamReset
     ├── UpstreamConnectTimeout · UpstreamTimeout · UpstreamIdleTimeout · UpstreamTotalTimeout
@@ -114,6 +117,23 @@ class Unauthenticated(ParleyError):
     default = "A valid bearer token is required."
 
 
+class InvalidCredentials(Unauthenticated):
+    """Says the same for an unknown address, a wrong password and an account that may not log in."""
+
+    code = "invalid_credentials"
+    default = "The address or the password is wrong, or the address is not confirmed yet."
+
+
+class SecondFactorRequired(Unauthenticated):
+    code = "second_factor_required"
+    default = "This account has a second factor: send its current code, or a recovery code, as `code`."
+
+
+class BudgetExceeded(ParleyError):
+    code = "budget_exceeded"
+    default = "The budget is spent."
+
+
 class Forbidden(ParleyError):
     code = "forbidden"
     default = "This key may not do that."
@@ -122,6 +142,26 @@ class Forbidden(ParleyError):
 class ModelNotAllowed(Forbidden):
     code = "model_not_allowed"
     default = "This key may not use that model."
+
+
+class ModelUnpriced(Forbidden):
+    code = "model_unpriced"
+    default = "There is a budget in money, and this model has no price: an administrator can set one."
+
+
+class ReauthenticationRequired(Forbidden):
+    code = "reauthentication_required"
+    default = "This needs a recent login: prove with `POST /auth/reauthenticate` that it is still you."
+
+
+class CsrfRejected(Forbidden):
+    code = "csrf_rejected"
+    default = "A request with the login cookie must come from Parley's own pages, with their `X-CSRF-Token`."
+
+
+class RegistrationClosed(Forbidden):
+    code = "registration_closed"
+    default = "Registration needs a valid invitation."
 
 
 class NotFound(ParleyError):
@@ -182,6 +222,16 @@ class AccountingUnavailable(Unavailable):
     default = "The call could not be recorded, so it was not made."
 
 
+class MailUnavailable(Unavailable):
+    code = "mail_unavailable"
+    default = "The mail server did not take the mail."
+
+
+class OidcUnavailable(Unavailable):
+    code = "oidc_unavailable"
+    default = "The identity provider does not answer."
+
+
 class ServerShuttingDown(Unavailable):
     code = "server_shutting_down"
     default = "The server is shutting down."
@@ -200,6 +250,11 @@ class ClientGone(Cancelled):
 class StoppedByUser(Cancelled):
     code = "stopped"
     default = "The generation was stopped on request."
+
+
+class KeyRevoked(Cancelled):
+    code = "key_revoked"
+    default = "The credential of this call lost its right."
 
 
 class ProviderError(ParleyError):

@@ -1,5 +1,6 @@
 """The application factory: the one place where everything meets."""
 
+from ipaddress import ip_network
 from typing import Any
 
 from flask import Flask
@@ -13,8 +14,9 @@ from infrastructure.configuration import ConfigurationError
 from infrastructure.container import Container
 from infrastructure.logging import configure_logging
 from infrastructure.metrics import init_metrics
+from infrastructure.mount import BehindProxy, Prefixed
 from infrastructure.redaction import secrets_of
-from infrastructure.settings import Settings
+from infrastructure.settings import Settings, WebSettings
 
 
 def create_app(settings: Settings) -> Flask:
@@ -25,10 +27,27 @@ def create_app(settings: Settings) -> Flask:
     container.prometheus().know(f"{provider}/{card.name}" for provider, card in container.models().listed())
     container.wire(modules=MODULES, warn_unresolved=True)
     init_api(app)
-    init_limits(app, counters=container.counters(), record=container.record(), default_rpm=settings.default_rpm)
+    limits = settings.limits
+    init_limits(
+        app,
+        counters=container.counters(),
+        record=container.record(),
+        default_rpm=limits["rpm"],
+        shadow=limits["shadow"],
+    )
     init_metrics(app, settings.metrics_token, container.prometheus().registry)
     refuse_undeclared(app)
+    _mount(app, settings.web)
     return app
+
+
+def _mount(app: Flask, web: WebSettings) -> None:
+    wsgi = app.wsgi_app
+    if web.prefix:
+        wsgi = Prefixed(wsgi, web.prefix)
+    if web.trusted_proxies:
+        wsgi = BehindProxy(wsgi, map(ip_network, web.trusted_proxies))
+    app.wsgi_app = wsgi  # type: ignore[method-assign] # Flask's documented way
 
 
 def build_container(settings: Settings) -> Container:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import orjson
 
-from application.identity import KeyOrder
-from domain.errors import Conflict, ParleyError
+from application.keys import KeyOrder
+from domain.errors import Conflict, InvalidRequest, ParleyError
+from domain.limits import Budget, Limits, Unit, Window
 from domain.usage import NANO
 from domain.user import Role, Scope
 from infrastructure import schema
@@ -59,11 +60,11 @@ def serve(container: Container, _: argparse.Namespace) -> None:
     if settings.embedded:
         schema.migrate(container.engine())
     check_durability(container.engine())
-    revision, head = schema.state(container.engine())
-    if revision == head:
+    mismatch = schema.mismatch(container.engine())
+    if mismatch is None:
         _announce_first_key(container, settings)
     else:
-        print(f"parley: the schema is at {revision}, this program needs {head}: run `parley migrate`", file=sys.stderr)
+        print(f"parley: {mismatch}", file=sys.stderr)
     container.engine().dispose()
     os.chdir(_ROOT)
     command = [sys.executable, "-m", "gunicorn", "-c", str(_ROOT / "gunicorn.conf.py"), "wsgi:app"]
@@ -78,9 +79,9 @@ def migrate(container: Container, _: argparse.Namespace) -> None:
 
 def worker(container: Container, _: argparse.Namespace) -> None:
     """Beside or instead of a gateway: settle what dead workers left in PARLEY_HOME, keep the usage sums."""
-    revision, head = schema.state(container.engine())
-    if revision != head:
-        raise schema.SchemaError(f"the schema is at {revision}, this program needs {head}: run `parley migrate`")
+    mismatch = schema.mismatch(container.engine())
+    if mismatch is not None:
+        raise schema.SchemaError(mismatch)
     run_alone(container)
 
 
@@ -101,40 +102,54 @@ def openapi(container: Container, _: argparse.Namespace) -> None:
 
 
 def users_create(container: Container, arguments: argparse.Namespace) -> None:
-    """The password is the first line of standard input; an empty one makes an account that cannot log in."""
-    password = "" if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    identity = container.identity()
-    print(identity.create_user(arguments.email, Role(arguments.role), password or None).id)
+    """Without a password the account cannot log in by one."""
+    user = container.accounts().create_user(arguments.email, Role(arguments.role), _password())
+    print(user.id)
+
+
+def users_password(container: Container, arguments: argparse.Namespace) -> None:
+    """Also the way back in for an administrator who forgot theirs; ends the user's logins."""
+    password = _password()
+    if password is None:
+        raise InvalidRequest("The password is the first line of standard input.")
+    container.accounts().set_password(arguments.email, password)
 
 
 def keys_create(container: Container, arguments: argparse.Namespace) -> None:
     """The token alone on standard output, so that a script can keep it."""
+    budget = None if arguments.budget is None else Budget(Unit.MONEY, Window(arguments.window), arguments.budget)
     order = KeyOrder(
         name=arguments.name,
         scopes=frozenset(Scope(scope) for scope in arguments.scope),
         models=tuple(arguments.model),
-        rpm=arguments.rpm,
-        tpm=arguments.tpm,
-        concurrency=arguments.concurrency,
-        budget=arguments.budget,
-        window=arguments.window,
+        limits=Limits(
+            rpm=arguments.rpm,
+            tpm=arguments.tpm,
+            concurrency=arguments.concurrency,
+            budgets=() if budget is None else (budget,),
+        ),
     )
-    print(container.identity().create_key(arguments.user, order)[1])
+    print(container.keys().issue(arguments.user, order)[1])
 
 
 def keys_list(container: Container, _: argparse.Namespace) -> None:
-    for key in container.identity().all_keys():
+    for key in container.keys().all():
         state = "revoked" if key.revoked_at else "active"
         print(key.id, key.kid, f"…{key.last4}", key.user_id, state, _minute(key.created_at), key.name, sep="\t")
 
 
 def keys_revoke(container: Container, arguments: argparse.Namespace) -> None:
-    container.identity().revoke_key(arguments.id)
+    container.keys().revoke_any(arguments.id)
+
+
+def _password() -> str | None:
+    """The first line of standard input, None when it is empty or somebody would have to type it in the clear."""
+    return None if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n") or None
 
 
 def _announce_first_key(container: Container, settings: Settings) -> None:
     try:
-        first = container.identity().bootstrap()
+        first = container.installation().bootstrap()
     except Conflict:  # another process was first
         return
     if first is not None:
@@ -200,6 +215,7 @@ def _users(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     create = _command(users, "create", users_create, "make an account; the password comes on standard input")
     create.add_argument("email")
     create.add_argument("--role", choices=[role.value for role in Role], default=Role.MEMBER.value)
+    _command(users, "password", users_password, "set a password, from standard input").add_argument("email")
 
 
 def _keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -212,7 +228,7 @@ def _keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     for limit in ("--rpm", "--tpm", "--concurrency"):
         create.add_argument(limit, type=_positive, metavar="N")
     create.add_argument("--budget", type=_money, metavar="AMOUNT")
-    create.add_argument("--window", choices=["day", "week", "month", "total"])
+    create.add_argument("--window", choices=[window.value for window in Window], default=Window.TOTAL.value)
     _command(keys, "list", keys_list, "all keys, newest first")
     _command(keys, "revoke", keys_revoke, "end a key at once").add_argument("id", metavar="ID")
 

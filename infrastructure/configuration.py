@@ -59,12 +59,6 @@ class Server(Strict):
     journal = ma.fields.String(load_default="sync", validate=validate.OneOf(["sync", "write"]))
 
 
-class Limits(Strict):
-    """`rpm` is for keys without a limit of their own: by default a fuse that only a runaway client meets."""
-
-    rpm = ma.fields.Integer(strict=True, load_default=600_000, validate=validate.Range(1, 10_000_000))
-
-
 class Money(ma.fields.Field[int]):
     """Money per million tokens, as a decimal number; loaded as whole nano-units."""
 
@@ -76,6 +70,36 @@ class Money(ma.fields.Field[int]):
         if nano != int(nano):
             raise ma.ValidationError("a price has at most nine decimals")
         return int(nano)
+
+
+class Limits(Strict):
+    """For keys and logins without limits of their own; `rpm` is by default a fuse that only a runaway client meets.
+
+    `shadow` measures everything and refuses nothing. `outage_cap` is what a key may spend per worker while the
+    database is away.
+    """
+
+    rpm = ma.fields.Integer(strict=True, load_default=600_000, validate=validate.Range(1, 10_000_000))
+    tpm = ma.fields.Integer(strict=True, load_default=None, validate=validate.Range(1, 10**12))
+    concurrency = ma.fields.Integer(strict=True, load_default=None, validate=validate.Range(1, 100_000))
+    shadow = ma.fields.Boolean(load_default=False, truthy={True}, falsy={False})
+    outage_cap = Money(load_default=NANO)
+
+
+class Accounts(Strict):
+    """Who may make an account: anyone, whoever was invited, or nobody."""
+
+    registration = ma.fields.String(load_default="invite", validate=validate.OneOf(["open", "invite", "closed"]))
+
+
+class Oidc(Strict):
+    """Log in at an identity provider. `domains` are those of addresses that get an account by logging in."""
+
+    issuer = ma.fields.Url(schemes={"http", "https"}, require_tld=False, required=True)
+    client_id = ma.fields.String(required=True, validate=validate.Length(1, 200))
+    client_secret_env = ma.fields.String(validate=validate.Regexp(r"^[A-Z][A-Z0-9_]*$"))
+    label = ma.fields.String(load_default="Single sign-on", validate=validate.Length(1, 60))
+    domains = ma.fields.List(ma.fields.String(validate=validate.Length(1, 253)), load_default=list)
 
 
 class PriceTable(Strict):
@@ -96,6 +120,8 @@ class Document(Strict):
     retries = ma.fields.Nested(Retries, load_default=lambda: Retries().load({}))
     server = ma.fields.Nested(Server, load_default=lambda: Server().load({}))
     limits = ma.fields.Nested(Limits, load_default=lambda: Limits().load({}))
+    accounts = ma.fields.Nested(Accounts, load_default=lambda: Accounts().load({}))
+    oidc = ma.fields.Nested(Oidc, load_default=None)
     prices = ma.fields.Dict(ma.fields.String(), ma.fields.Nested(PriceTable), load_default=dict)
 
 

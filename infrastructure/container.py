@@ -4,13 +4,21 @@ from functools import partial
 
 from dependency_injector import containers, providers
 
+from adapters.accounts.argon2 import Argon2Hasher
+from adapters.accounts.known_passwords import ListedPasswords
+from adapters.accounts.one_time_codes import TotpCodes
+from adapters.accounts.vault import Vault
 from adapters.ai.catalog import load_catalog
+from adapters.ai.live_catalog import LiveCatalog
 from adapters.clock import SystemClock, new_id, new_secret
 from adapters.persistence.ledger import SqlApply
 from adapters.persistence.rollups import SqlRollups
 from adapters.persistence.unit_of_work import SqlBegin
 from adapters.recorders.logs import LogRecorder
 from adapters.recorders.prometheus import PrometheusRecorder
+from application.accounts import AccountService
+from application.admission import Admission
+from application.auditing import Auditor
 from application.breaker import Breaker
 from application.catalog import CatalogService
 from application.chat import ChatService
@@ -18,10 +26,24 @@ from application.completions import CompletionService
 from application.generations import Generations
 from application.identity import IdentityService
 from application.in_flight import InFlight
+from application.installation import Installation
+from application.keys import KeyService
+from application.limit_admin import LimitAdmin
+from application.logins import LoginService
+from application.overview import Overview
+from application.passwords import PasswordRules
+from application.provider_admin import ProviderAdmin
+from application.revocation import RevocationWatch
+from application.second_factor import SecondFactorService
 from application.sessions import SessionService
+from application.team_admin import TeamAdmin
+from application.teams import TeamService
 from application.usage import UsageService
-from infrastructure import parts, schema
+from application.user_admin import UserAdmin
+from infrastructure import account_parts, parts, provider_parts, schema
 from infrastructure.database import create_engine_for
+from infrastructure.live_configuration import LiveConfiguration
+from infrastructure.secret_key import secret_keys
 from infrastructure.settings import Settings
 
 
@@ -34,10 +56,17 @@ class Container(containers.DeclarativeContainer):
 
     clock = providers.Singleton(SystemClock)
     new_id = providers.Object(new_id)
+    new_secret = providers.Object(new_secret)
     total_seconds = settings.provided.total_seconds
     send_seconds = settings.provided.server["client_send"]
     body_seconds = settings.provided.server["body_read"]
+    public_url = settings.provided.web.public_url
     in_flight = providers.Singleton(InFlight, settings.provided.server["in_flight"])
+
+    secrets = providers.Singleton(secret_keys, settings)
+    vault = providers.Singleton(Vault, secrets)
+    csrf = providers.Singleton(account_parts.csrf_guard, settings, secrets)
+    origin_policy = providers.Singleton(account_parts.origin_policy, settings)
 
     engine = providers.Singleton(create_engine_for, settings.provided.database_url, settings.provided.home)
     database_breaker = providers.Singleton(Breaker, "database", clock, record)
@@ -48,34 +77,66 @@ class Container(containers.DeclarativeContainer):
     redis_breaker = providers.Singleton(Breaker, "redis", clock, record)
     redis = providers.Singleton(parts.redis_link, settings, redis_breaker, record)
     counters = providers.Singleton(parts.counters, settings, redis, clock)
+    capacity = providers.Singleton(parts.capacity, settings, redis, clock)
     signals = providers.Singleton(parts.signals, redis)
 
-    configured = providers.Singleton(parts.configured_providers, settings)
-    models = providers.Singleton(
+    load_models = providers.Callable(
         load_catalog,
-        configured,
-        record,
+        record=record,
         retries=settings.provided.retries["per_deployment"],
         retry_budget=settings.provided.retries["budget"],
         connections=settings.provided.server["in_flight"],
     )
-    prices = providers.Singleton(parts.price_book, settings, configured)
-    journal = providers.Singleton(parts.journal, settings, apply, record, prices, clock)
+    configured = providers.Singleton(provider_parts.configured_providers, settings)
+    first_book = providers.Singleton(provider_parts.price_book, settings, configured)
+    models = providers.Singleton(LiveCatalog, providers.Callable(load_models, configured), first_book)
+    journal = providers.Singleton(parts.journal, settings, apply, record, models, clock)
+    admission = providers.Singleton(
+        Admission,
+        begin,
+        capacity,
+        models,
+        clock,
+        record,
+        defaults=providers.Singleton(parts.default_limits, settings),
+        database_away=providers.Singleton(parts.away, database_breaker),
+        pause=providers.Object(parts.short_pause),
+    )
     generations = providers.Singleton(
-        Generations, journal, prices, clock, record, gate_seconds=settings.provided.server["gate"]
+        Generations, journal, models, clock, record, admission, gate_seconds=settings.provided.server["gate"]
     )
 
-    find_key = providers.Singleton(parts.key_finder, begin, clock)
-    passwords = providers.Singleton(parts.Argon2)
-    identity = providers.Singleton(
-        IdentityService,
-        begin=begin,
-        find_key=find_key,
-        clock=clock,
-        new_id=new_id,
-        new_secret=providers.Object(new_secret),
-        passwords=passwords,
+    fresh_keys = providers.Singleton(account_parts.fresh_keys, begin, clock)
+    fresh_logins = providers.Singleton(account_parts.fresh_logins, begin, clock)
+    identity = providers.Singleton(IdentityService, begin, fresh_keys.provided.get, fresh_logins.provided.get, clock)
+    revocations = providers.Singleton(RevocationWatch, identity, in_flight)
+    auditor = providers.Singleton(Auditor, clock, new_id)
+    passwords = providers.Singleton(Argon2Hasher)
+    factors = providers.Singleton(
+        SecondFactorService, begin, clock, new_secret, providers.Singleton(TotpCodes), vault, auditor
     )
+    logins = providers.Singleton(
+        LoginService, begin, clock, new_id, new_secret, passwords, factors, auditor, fresh_logins.provided.forget
+    )
+    accounts = providers.Singleton(
+        AccountService,
+        begin,
+        clock,
+        new_id,
+        new_secret,
+        passwords,
+        providers.Singleton(PasswordRules, providers.Singleton(ListedPasswords)),
+        auditor,
+        registration=settings.provided.accounts["registration"],
+        mails=settings.provided.sends_mail,
+    )
+    mails = providers.Singleton(account_parts.mails, settings, begin, clock, record)
+    oidc_label = providers.Callable(account_parts.oidc_label, settings)
+    oidc = providers.Singleton(account_parts.oidc, settings, begin, clock, logins, vault, auditor)
+    keys = providers.Singleton(KeyService, begin, clock, new_id, new_secret, auditor, fresh_keys.provided.forget)
+    teams = providers.Singleton(TeamService, begin, auditor)
+    installation = providers.Singleton(Installation, begin, clock, new_id, keys)
+
     sessions = providers.Singleton(SessionService, begin, models, clock, new_id)
     completions = providers.Singleton(CompletionService, models, generations)
     chat = providers.Singleton(
@@ -90,6 +151,28 @@ class Container(containers.DeclarativeContainer):
         turn_seconds=settings.provided.turn_seconds,
     )
     usage = providers.Singleton(UsageService, begin, clock)
-    catalog = providers.Singleton(CatalogService, models, prices)
+    catalog = providers.Singleton(CatalogService, models, models)
+
+    user_admin = providers.Singleton(
+        UserAdmin, begin, clock, new_id, new_secret, auditor, mails=settings.provided.sends_mail
+    )
+    team_admin = providers.Singleton(TeamAdmin, begin, clock, new_id, auditor)
+    limit_admin = providers.Singleton(LimitAdmin, begin, clock, auditor, fresh_keys.provided.forget)
+    live_configuration = providers.Singleton(
+        LiveConfiguration, settings, begin, vault, models, load_models.provider, prometheus.provided.know
+    )
+    provider_admin = providers.Singleton(
+        ProviderAdmin,
+        begin,
+        clock,
+        new_id,
+        vault,
+        auditor,
+        models,
+        providers.Callable(provider_parts.provider_names, settings),
+        live_configuration.provided.states,
+    )
+    overview = providers.Singleton(Overview, begin, clock)
+
     schema_state = providers.Singleton(partial, schema.state, engine)
     health = providers.Singleton(parts.health, settings, in_flight, schema_state, journal, database_breaker, redis)

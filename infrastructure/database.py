@@ -62,6 +62,12 @@ def check_durability(engine: Engine) -> None:
         _require(engine, "SHOW synchronous_commit", "synchronous_commit", "on", "local", "remote_write", "remote_apply")
 
 
+def pool_state(engine: Engine) -> tuple[int, int]:
+    """How many connections this process keeps at most, and how many are in use."""
+    pool = engine.pool
+    return (pool.size(), pool.checkedout()) if isinstance(pool, QueuePool) else (0, 0)
+
+
 def _require(engine: Engine, question: str, setting: str, *safe: str) -> None:
     with transaction(engine) as connection:
         actual = str(connection.exec_driver_sql(question).scalar())
@@ -102,9 +108,11 @@ def _pooled(
 def _mysql(url: URL, limits: Limits) -> Engine:
     settings = (
         f"SET SESSION sql_mode = '{_MODES}', time_zone = '+00:00', innodb_lock_wait_timeout = {limits.lock_timeout}"
-        # Each server reads the comment that is meant for it.
-        f" /*M!100101 , max_statement_time = {limits.statement_timeout} */"
-        f" /*!80000 , max_execution_time = {limits.statement_timeout * 1000} */"
+        # Each server reads the comment that is meant for it. As PostgreSQL does by default, a unit that waited for a
+        # lock reads what is there afterwards, and not what was there when it began.
+        f" /*M!100101 , max_statement_time = {limits.statement_timeout}, tx_isolation = 'READ-COMMITTED' */"
+        f" /*!80000 , max_execution_time = {limits.statement_timeout * 1000},"
+        " transaction_isolation = 'READ-COMMITTED' */"
     )
     arguments = {
         "connect_timeout": limits.connect_timeout,

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from gunicorn.http.errors import InvalidHeader, InvalidRequestLine, UnsupportedTransferCoding
 from gunicorn.http.message import Request
 from gunicorn.http.parser import RequestParser
+from gunicorn.http.wsgi import Response
 
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{0,260}")
 _FAST_PARSER = "gunicorn_h1c"
@@ -25,6 +26,7 @@ Parse = Callable[..., dict[str, Any]]
 def guard() -> None:
     """Called once in each worker, before it accepts."""
     RequestParser.mesg_class = StrictRequest
+    Response.default_headers = anonymous(Response.default_headers)
     if find_spec(_FAST_PARSER) is not None:
         parser: Any = import_module(_FAST_PARSER)
         parser.parse_request = strict(parser.parse_request, parser.InvalidHeader)
@@ -65,3 +67,12 @@ def strict(parse: Parse, invalid: type[Exception]) -> Parse:
         return found
 
     return parse_strictly
+
+
+def anonymous(headers: Callable[[Any], list[str]]) -> Callable[[Any], list[str]]:
+    """Without the line that names the server's software and version."""
+
+    def without_server(response: Any) -> list[str]:
+        return [line for line in headers(response) if not line.startswith("Server:")]
+
+    return without_server

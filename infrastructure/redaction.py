@@ -54,8 +54,9 @@ class Redactor:
     def register(self, value: str | None) -> None:
         """The value itself and its hex, base64, URL and JSON forms are masked from now on."""
         if value and len(value) >= SHORTEST:
-            self._known.update(dict.fromkeys(_encodings(value), _MASK))
-            self._known[value.encode()] = mask(value.encode())
+            raw = value.encode()
+            # A new dictionary, because a thread may be going through the old one.
+            self._known = {**self._known, **dict.fromkeys(_encodings(value), _MASK), raw: mask(raw)}
             self._innocent.clear()
 
     def redact(self, text: bytes) -> bytes:
@@ -103,7 +104,7 @@ def mask(secret: bytes) -> bytes:
 
 def secrets_of(settings: Settings) -> Iterator[str]:
     """Every secret that this process was given."""
-    yield from filter(None, (settings.secret_key, settings.metrics_token))
+    yield from filter(None, (*settings.secret_keys, settings.metrics_token))
     for url in filter(None, (settings.database_url, settings.redis_url)):
         yield from _passwords(url)
     yield from _variables(settings)

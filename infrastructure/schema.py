@@ -56,6 +56,16 @@ def state(engine: Engine) -> tuple[str | None, str]:
         return MigrationContext.configure(connection).get_current_revision(), head()
 
 
+def mismatch(engine: Engine) -> str | None:
+    """What an operator is told when the store has another revision; None when it has the right one."""
+    revision, needed = state(engine)
+    return (
+        None
+        if revision == needed
+        else f"the schema is at {revision}, this program needs {needed}: run `parley migrate`"
+    )
+
+
 @cache
 def head() -> str:
     """The revision that this program needs."""

@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,49 @@ from domain.usage import Price
 from infrastructure.configuration import ConfigurationError, read
 
 _SECRET_BYTES = 32
+_TOKEN_BYTES = 16
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?")
 _VARIETY = 8
 _TOTAL_SECONDS = 600.0
 _SETTLING_SECONDS = 60.0
 _WEAK = ("changeme", "secret", "password", "12345678")
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """How Parley is reached. `public_url` has no slash at its end and includes the path prefix."""
+
+    public_url: str
+    prefix: str = ""
+    """`/parley`: the path under which a proxy mounts it, whether or not the proxy strips it."""
+    trusted_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose `X-Forwarded-For` and `-Proto` are believed."""
+    cors_origins: tuple[str, ...] = ()
+
+    @property
+    def secure(self) -> bool:
+        return self.public_url.startswith("https://")
+
+    @property
+    def origin(self) -> str:
+        """As browsers send it in `Origin`."""
+        return "/".join(self.public_url.split("/")[:3])
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpSettings:
+    host: str
+    port: int
+    sender: str
+    tls: str
+    """`starttls`, `tls` (from the first byte) or `none`."""
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +71,17 @@ class Settings:
     config_path: Path | None
     database_url: str = field(repr=False)
     redis_url: str | None = field(repr=False)
-    secret_key: str | None = field(repr=False)
+    secret_keys: tuple[str, ...] = field(repr=False)
+    """The newest first; the others still open what they sealed. Empty: PARLEY_HOME keeps one of its own."""
     metrics_token: str | None = field(repr=False)
     deadlines: Mapping[str, float]
     retries: Mapping[str, Any]
     server: Mapping[str, Any]
-    default_rpm: int
+    limits: Mapping[str, Any]
+    accounts: Mapping[str, Any]
+    oidc: Mapping[str, Any] | None
+    web: WebSettings
+    smtp: SmtpSettings | None
     providers: Mapping[str, Mapping[str, Any]]
     prices: Mapping[str, Price]
     environment: Mapping[str, str] = field(repr=False)
@@ -44,6 +90,10 @@ class Settings:
     def embedded(self) -> bool:
         """Whether the store is the built-in SQLite file."""
         return self.database_url.startswith("sqlite")
+
+    @property
+    def sends_mail(self) -> bool:
+        return self.smtp is not None
 
     @property
     def total_seconds(self) -> float:
@@ -71,12 +121,16 @@ class Settings:
             "workers": self.workers,
             "database": self.database_url.partition(":")[0],
             "redis": bool(self.redis_url),
-            "secret_key": bool(self.secret_key),
+            "secret_keys": len(self.secret_keys),
             "metrics_token": bool(self.metrics_token),
             "deadlines": dict(self.deadlines),
             "retries": dict(self.retries),
             "server": dict(self.server),
-            "limits": {"rpm": self.default_rpm},
+            "limits": dict(self.limits),
+            "accounts": dict(self.accounts),
+            "oidc": None if self.oidc is None else dict(self.oidc),
+            "web": asdict(self.web),
+            "smtp": None if self.smtp is None else f"{self.smtp.host}:{self.smtp.port}",
             "providers": {name: dict(table) for name, table in self.providers.items()},
             "prices": {name: _price(price) for name, price in self.prices.items()},
         }
@@ -95,23 +149,37 @@ def load() -> Settings:
             config_path=path,
             database_url=_database_url(env.str("DATABASE_URL", "")),
             redis_url=env.str("REDIS_URL", "") or None,
-            secret_key=_secret(env.str("PARLEY_SECRET_KEY", "")),
-            metrics_token=env.str("PARLEY_METRICS_TOKEN", "") or None,
+            secret_keys=_secrets(env.str("PARLEY_SECRET_KEY", "")),
+            metrics_token=_strong("PARLEY_METRICS_TOKEN", env.str("PARLEY_METRICS_TOKEN", ""), _TOKEN_BYTES),
             deadlines=document["deadlines"],
             retries=document["retries"],
             server=document["server"],
-            default_rpm=document["limits"]["rpm"],
+            limits=document["limits"],
+            accounts=document["accounts"],
+            oidc=document["oidc"],
+            web=_web(env),
+            smtp=_smtp(env),
             providers=document["providers"],
             prices=document["prices"],
             environment=dict(os.environ),
         )
     except EnvError as error:
         raise ConfigurationError(str(error)) from None
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    """What each setting allows, and both together do not."""
     if settings.workers > 1 and settings.redis_url is None:
         raise ConfigurationError(
             "PARLEY_WORKERS > 1 needs REDIS_URL: without it every worker would count limits alone."
         )
-    return settings
+    if settings.oidc is not None and settings.accounts["registration"] == "open" and settings.smtp is None:
+        raise ConfigurationError(
+            "Open registration beside single sign-on needs a mail server (SMTP_HOST): without one nobody has to show "
+            "that an address is theirs, and could keep a password to the account that its owner logs in to."
+        )
 
 
 def _config_path(env: Env) -> Path | None:
@@ -130,18 +198,71 @@ def _database_url(value: str) -> str:
     return f"{scheme}:///{Path(name).absolute()}{question}{limits}"
 
 
-def _secret(value: str) -> str | None:
+def _secrets(value: str) -> tuple[str, ...]:
+    """Several, separated by commas, while one takes the place of another."""
+    given = [part.strip() for part in value.split(",") if part.strip()]
+    return tuple(secret for part in given if (secret := _strong("PARLEY_SECRET_KEY", part, _SECRET_BYTES)))
+
+
+def _strong(name: str, value: str, least: int) -> str | None:
     if not value:
         return None
-    if (
-        len(value.encode()) < _SECRET_BYTES
-        or any(word in value.lower() for word in _WEAK)
-        or len(set(value)) < _VARIETY
-    ):
-        raise ConfigurationError(
-            "PARLEY_SECRET_KEY must be at least 32 random bytes; `openssl rand -hex 32` makes one."
-        )
+    weak = any(word in value.lower() for word in _WEAK) or len(set(value)) < _VARIETY
+    if len(value.encode()) < least or weak:
+        raise ConfigurationError(f"{name} must be at least {least} random bytes; `openssl rand -hex 32` makes some.")
     return value
+
+
+def _web(env: Env) -> WebSettings:
+    prefix = env.str("PARLEY_PATH_PREFIX", "").rstrip("/")
+    if prefix and not _PREFIX.fullmatch(prefix):
+        raise ConfigurationError("PARLEY_PATH_PREFIX is a path such as /parley.")
+    bind = env.str("PARLEY_BIND", "") or "127.0.0.1:8080"
+    public_url = env.str("PARLEY_PUBLIC_URL", "").rstrip("/") or f"http://{bind}{prefix}"
+    if not _PUBLIC_URL.fullmatch(public_url) or not public_url.endswith(prefix):
+        raise ConfigurationError("PARLEY_PUBLIC_URL is http(s)://host[:port], then PARLEY_PATH_PREFIX.")
+    origins = _listed(env.str("PARLEY_CORS_ORIGINS", ""))
+    if any(not _ORIGIN.fullmatch(origin) for origin in origins):
+        raise ConfigurationError("PARLEY_CORS_ORIGINS are origins, as https://app.example.com, separated by commas.")
+    return WebSettings(
+        public_url=public_url,
+        prefix=prefix,
+        trusted_hosts=tuple(name.lower() for name in _listed(env.str("PARLEY_TRUSTED_HOSTS", ""))),
+        trusted_proxies=_proxies(env.str("PARLEY_TRUSTED_PROXY", "")),
+        cors_origins=origins,
+    )
+
+
+def _proxies(value: str) -> tuple[str, ...]:
+    """`1` is this machine; otherwise addresses or networks, separated by commas."""
+    named = _LOOPBACK if value == "1" else _listed(value) if value != "0" else ()
+    try:
+        return tuple(str(ip_network(name)) for name in named)
+    except ValueError:
+        raise ConfigurationError("PARLEY_TRUSTED_PROXY is 1, or addresses or networks separated by commas.") from None
+
+
+def _smtp(env: Env) -> SmtpSettings | None:
+    host = env.str("SMTP_HOST", "")
+    if not host:
+        return None
+    tls = env.str("SMTP_TLS", "starttls", validate=validate.OneOf(["starttls", "tls", "none"]))
+    sender = env.str("SMTP_FROM", "")
+    if "@" not in sender:
+        raise ConfigurationError("SMTP_FROM is the address that mails come from.")
+    return SmtpSettings(
+        host=host,
+        port=env.int("SMTP_PORT", 465 if tls == "tls" else 587, validate=validate.Range(1, 65_535)),
+        sender=sender,
+        tls=tls,
+        user=env.str("SMTP_USER", "") or None,
+        password=env.str("SMTP_PASSWORD", "") or None,
+        ca_file=env.str("SMTP_CA_FILE", "") or None,
+    )
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def _price(price: Price) -> dict[str, int | None]:

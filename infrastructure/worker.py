@@ -1,37 +1,41 @@
 """The life of one worker process: what starts after the fork, how it drains, what it leaves behind."""
 
-import logging
 import signal
+import uuid
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import gevent
 from gevent.event import Event
 
-from adapters.persistence.rollups import SqlRollups
 from application.in_flight import InFlight
-from domain.errors import ServerShuttingDown, Unavailable
+from domain.errors import ServerShuttingDown
 from infrastructure import edge
 from infrastructure.app import container_of
-from infrastructure.logging import dropped_lines
+from infrastructure.chores import attempt, every
+from infrastructure.database import pool_state
+from infrastructure.logging import dropped_lines, register_secret
 from infrastructure.metrics import Sampler
+from infrastructure.worker_states import Gauges, WorkerStateReport, sweep
 
-_ROLLUP_SECONDS = 1.0
-_ROLLUP_PAUSE = 60.0
-"""After an error that the next round will probably meet again."""
 _CLOSE_SECONDS = 5.0
-
-_log = logging.getLogger(__name__)
 
 
 def start(worker: Any) -> None:
     """Gunicorn's `post_worker_init`: patched, forked, the application loaded, no request accepted yet."""
     edge.guard()
     container = container_of(worker.wsgi)
+    for secret in container.secrets():  # the operator's are known already, the installation's own is not
+        register_secret(secret)
     in_flight = container.in_flight()
     container.journal().start()
     container.signals().listen(in_flight.stop)
-    gevent.spawn(_roll_up, container.rollups())
+    _begin_chores(container)
+    gevent.spawn(every, 1.0, container.revocations().sweep)
+    gevent.spawn(every, 10.0, container.capacity().renew)
+    attempt(container.live_configuration().refresh)  # before the first request could miss it
+    gevent.spawn(every, 5.0, container.live_configuration().refresh)
     gevent.spawn(Sampler(container.prometheus().metrics, in_flight.__len__, container.journal().lag, dropped_lines).run)
     _drain_on_term(in_flight, container.settings().server["drain"])
 
@@ -49,9 +53,30 @@ def run_alone(container: Any) -> None:
         gevent.signal_handler(number, over.set)
     journal = container.journal()
     journal.start()
-    gevent.spawn(_roll_up, container.rollups())
+    _begin_chores(container)
     over.wait()
     journal.close(_CLOSE_SECONDS)
+
+
+def _begin_chores(container: Any) -> None:
+    """What any process can do for all, and several may do at the same time."""
+    settings, begin, clock = container.settings(), container.begin(), container.clock()
+    gevent.spawn(every, 1.0, container.rollups().advance)
+    gevent.spawn(every, 60.0, partial(sweep, begin, clock, settings.turn_seconds))
+    gevent.spawn(every, 5.0, _state_report(container).write)
+    mails = container.mails()
+    if mails is not None:
+        gevent.spawn(every, 2.0, mails.deliver)
+
+
+def _state_report(container: Any) -> WorkerStateReport:
+    settings, clock = container.settings(), container.clock()
+    breakers = {"database": container.database_breaker()}
+    if settings.redis_url is not None:
+        breakers["redis"] = container.redis_breaker()
+    pool = partial(pool_state, container.engine())
+    gauges = Gauges(container.in_flight(), breakers, container.journal().lag, pool, settings.config_hash)
+    return WorkerStateReport(f"wrk_{uuid.uuid4().hex}", container.begin(), clock, gauges, clock.now())
 
 
 def _drain_on_term(in_flight: InFlight, seconds: float) -> None:
@@ -65,15 +90,3 @@ def _drain_on_term(in_flight: InFlight, seconds: float) -> None:
             stop_accepting(number, frame)
 
     signal.signal(signal.SIGTERM, drain)
-
-
-def _roll_up(rollups: SqlRollups) -> None:
-    while True:
-        gevent.sleep(_ROLLUP_SECONDS)
-        try:
-            rollups.advance()
-        except Unavailable:  # the ledger keeps the rows; the next round sums them
-            continue
-        except Exception:  # noqa: BLE001 - the outermost frame of a greenlet that has to outlive everything
-            _log.exception("the usage could not be summed up")
-            gevent.sleep(_ROLLUP_PAUSE)

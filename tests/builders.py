@@ -1,14 +1,20 @@
 """Things to test with: every builder makes a valid one, and takes what the test cares about."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from application.admin_store import Claim
 from application.ports import ChatModel, Deployment
 from application.records import Opened, Settled, Turn
 from domain.api_key import ApiKey, compose, digest, kid_of
 from domain.completion import ModelCard, Prompt
 from domain.ledger import Kind, LedgerEntry, State
+from domain.limits import Hold, Unit, Window
+from domain.limits import Kind as LimitKind
+from domain.login import Login
+from domain.mail import Locale, MailKind, QueuedMail
+from domain.one_time_token import OneTimeToken, Purpose
 from domain.session import Message, Session
 from domain.usage import Source, Usage
 from domain.user import Principal, Role, User
@@ -39,6 +45,39 @@ def a_key(token: str | None = None, **fields: Any) -> ApiKey:
         "created_at": NOW,
     }
     return ApiKey(**{**given, **fields})
+
+
+def a_login(token: str | None = None, **fields: Any) -> Login:
+    """The login as stored for `token`, which is `a_token(environment="login")` when none is given."""
+    token = token or a_token(environment="login")
+    times = dict.fromkeys(("created_at", "seen_at", "authenticated_at"), NOW)
+    return Login(
+        **{"id": "login_1", "kid": kid_of(token), "user_id": "usr_1", "digest": digest(token), **times, **fields}
+    )
+
+
+def a_one_time_token(**fields: Any) -> OneTimeToken:
+    given = {
+        "id": "ott_1",
+        "purpose": Purpose.RESET,
+        "digest": digest("ott_1"),
+        "email": "ada@example.org",
+        "created_at": NOW,
+        "expires_at": NOW + timedelta(minutes=15),
+    }
+    return OneTimeToken(**{**given, **fields})
+
+
+def a_queued_mail(**fields: Any) -> QueuedMail:
+    given = {
+        "id": "mail_1",
+        "kind": MailKind.RESET,
+        "email": "ada@example.org",
+        "locale": Locale.EN,
+        "created_at": NOW,
+        "due_at": NOW,
+    }
+    return QueuedMail(**{**given, **fields})
 
 
 def a_principal(**fields: Any) -> Principal:
@@ -154,3 +193,19 @@ def a_settled(*, session: bool = False, **fields: Any) -> Settled:
     if session:
         given |= {"turn": a_turn(), "answer": "Hi there", "finish_reason": "stop"}
     return Settled(**{**given, **fields})
+
+
+def a_hold(**fields: Any) -> Hold:
+    given = {
+        "kind": LimitKind.KEY,
+        "subject_id": "key_1",
+        "unit": Unit.MONEY,
+        "window": Window.DAY,
+        "period": NOW.date(),
+        "amount": 1_000,
+    }
+    return Hold(**{**given, **fields})
+
+
+def a_claim(hold: Hold, limit: int, *, enforced: bool = True) -> Claim:
+    return Claim(hold, limit, enforced)

@@ -1,6 +1,6 @@
 """One fake per port. `Memory…` works, `Scripted…` plays back, `Recording…` remembers.
 
-The cache and the counters in memory are real adapters, and good enough here.
+The cache, the counters and the capacity in memory are real adapters, and good enough here.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,22 +11,29 @@ from typing import TypeVar
 
 from adapters.cache.memory import MemoryCache
 from adapters.limits.memory import MemoryCounters
+from adapters.limits.memory_capacity import MemoryCapacity
 from application.cancellation import Cancellation
 from application.ports import Deployment
 from application.records import Opened, Progressed, Settled
 from domain.completion import Completion, Delta, ModelCard, Prompt
 from domain.errors import ParleyError, UnknownModel
-from domain.usage import Source, Usage
+from domain.mail import Mail
+from domain.usage import PriceBook, Source, Usage
 from tests.memory_store import MemoryBegin
 
 __all__ = [
+    "CountedCodes",
+    "FixedPrices",
     "FrozenClock",
     "MemoryBegin",
     "MemoryCache",
+    "MemoryCapacity",
     "MemoryCounters",
     "MemoryJournal",
     "MemoryModels",
     "PlainHasher",
+    "PlainVault",
+    "RecordingMailer",
     "RecordingRecorder",
     "RecordingSignals",
     "ScriptedModel",
@@ -100,13 +107,82 @@ def counting_secrets() -> Callable[[int], str]:
 
 
 class PlainHasher:
-    """Marks a password instead of hashing it; real hashing takes 50 ms on purpose."""
+    """Counts what it hashes; a hash that begins with `old:` is outdated. Set `busy` and it raises."""
+
+    def __init__(self) -> None:
+        self.hashed = 0
+        self.busy: ParleyError | None = None
+        self._begin: MemoryBegin | None = None
+
+    def watch(self, begin: MemoryBegin) -> None:
+        """From now on no transaction of `begin` may be open while a password is hashed."""
+        self._begin = begin
 
     def hash(self, password: str) -> str:
+        self._work()
         return f"plain:{password}"
 
-    def verify(self, password_hash: str, password: str) -> bool:
-        return password_hash == self.hash(password)
+    def verify(self, password_hash: str | None, password: str) -> bool:
+        self._work()
+        return password_hash is not None and password_hash.partition(":")[2] == password
+
+    def outdated(self, password_hash: str) -> bool:
+        return password_hash.startswith("old:")
+
+    def _work(self) -> None:
+        assert self._begin is None or self._begin.open == 0, "a transaction is open while a password is hashed"
+        if self.busy is not None:
+            raise self.busy
+        self.hashed += 1
+
+
+class PlainVault:
+    """Seals by naming the purpose."""
+
+    def seal(self, purpose: str, secret: str) -> bytes:
+        return f"sealed {purpose} {secret[::-1]}".encode()
+
+    def open(self, purpose: str, sealed: bytes) -> str:
+        mark, found, secret = sealed.decode().split(" ", 2)
+        if (mark, found) != ("sealed", purpose):
+            raise ValueError(purpose)
+        return secret[::-1]
+
+
+class CountedCodes:
+    """The code of a moment is its time step, six digits."""
+
+    def new_secret(self) -> str:
+        return "JBSWY3DPEHPK3PXP"
+
+    def uri(self, secret: str, email: str) -> str:
+        return f"otpauth://totp/Parley:{email}?secret={secret}"
+
+    def step_of(self, secret: str, code: str, at: datetime) -> int | None:
+        now = int(at.timestamp()) // 30
+        return next((step for step in (now - 1, now, now + 1) if code == self.code(step)), None)
+
+    @staticmethod
+    def code(step: int) -> str:
+        return f"{step % 1_000_000:06}"
+
+
+class RecordingMailer:
+    """Remembers what was sent. Set `down` and it raises."""
+
+    def __init__(self) -> None:
+        self.sent: list[Mail] = []
+        self.down: ParleyError | None = None
+
+    def send(self, mail: Mail) -> None:
+        if self.down is not None:
+            raise self.down
+        self.sent.append(mail)
+
+
+@dataclass
+class FixedPrices:
+    book: PriceBook
 
 
 class ScriptedModel:

@@ -3,76 +3,35 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, fields, replace
+from datetime import date, datetime
 from itertools import groupby
 
 from application.records import Settled, Turn
-from domain.api_key import ApiKey
-from domain.errors import Conflict, NotFound, ParleyError
+from application.store import GroupBy, UsageFilter
+from domain.errors import NotFound, ParleyError
 from domain.ledger import Kind, LedgerEntry, UsageGroup, UsageTotal
 from domain.session import Message, MessageState, Session
-from domain.user import User
-
-LedgerId = tuple[str, int, Kind]
-
-
-@dataclass(slots=True)
-class Rows:
-    """Everything that is stored. All values are immutable, so a shallow copy is a snapshot."""
-
-    users: dict[str, User] = field(default_factory=dict)
-    keys: dict[str, ApiKey] = field(default_factory=dict)
-    sessions: dict[str, Session] = field(default_factory=dict)
-    deleted: dict[str, datetime] = field(default_factory=dict)
-    locked_at: dict[str, datetime] = field(default_factory=dict)
-    messages: dict[str, Message] = field(default_factory=dict)
-    ledger: dict[LedgerId, LedgerEntry] = field(default_factory=dict)
-
-    def copy(self) -> "Rows":
-        return Rows(**{name: dict(getattr(self, name)) for name in self.__slots__})
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryUsers:
-    rows: Rows
-
-    def add(self, user: User) -> None:
-        if self.by_email(user.email) is not None:
-            raise Conflict("This e-mail address is taken.", param="email")
-        self.rows.users[user.id] = replace(user, created_at=user.created_at.astimezone(UTC))
-
-    def get(self, user_id: str) -> User | None:
-        return self.rows.users.get(user_id)
-
-    def by_email(self, email: str) -> User | None:
-        return next((user for user in self.rows.users.values() if user.email == email), None)
-
-    def any(self) -> bool:
-        return bool(self.rows.users)
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryKeys:
-    rows: Rows
-
-    def add(self, key: ApiKey) -> None:
-        self.rows.keys[key.id] = key
-
-    def by_kid(self, kid: str) -> tuple[ApiKey, User] | None:
-        key = next((key for key in self.rows.keys.values() if key.kid == kid), None)
-        return None if key is None else (key, self.rows.users[key.user_id])
-
-    def of_user(self, user_id: str | None) -> list[ApiKey]:
-        mine = [key for key in self.rows.keys.values() if user_id in (None, key.user_id)]
-        return sorted(mine, key=lambda key: key.id, reverse=True)
-
-    def revoke(self, key_id: str, at: datetime) -> bool:
-        key = self.rows.keys.get(key_id)
-        if key is None:
-            return False
-        self.rows.keys[key_id] = replace(key, revoked_at=key.revoked_at or at)
-        return True
+from tests.memory_accounts import (
+    MemoryFactors,
+    MemoryIdentities,
+    MemoryKeys,
+    MemoryLogins,
+    MemoryOutbox,
+    MemoryTeams,
+    MemoryThrottles,
+    MemoryTokens,
+    MemoryUsers,
+)
+from tests.memory_admin import (
+    MemoryAudit,
+    MemoryBudgets,
+    MemoryCredentials,
+    MemoryLimits,
+    MemoryPrices,
+    MemoryWorkers,
+)
+from tests.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +100,6 @@ class MemoryTurns:
         self.rows.locked_at[session_id] = now
         return True
 
-    def release(self, session_id: str, request_id: str) -> None:
-        session = self.rows.sessions.get(session_id)
-        if session is not None and session.active_request_id == request_id:
-            self.rows.sessions[session_id] = replace(session, active_request_id=None)
-
     def session_of(self, request_id: str, user_id: str) -> str | None:
         mine = (session for session in self.rows.sessions.values() if session.user_id == user_id)
         return next((session.id for session in mine if session.active_request_id == request_id), None)
@@ -173,16 +127,70 @@ class MemoryUsageLog:
         ]
         return sorted(mine, key=lambda entry: entry.request_id, reverse=True)[:limit]
 
+    def totals(self, wanted: UsageFilter, by: GroupBy) -> list[tuple[str, UsageTotal]]:
+        found = [entry for entry in self.rows.ledger.values() if entry.kind is not Kind.ATTEMPT]
+        found = [entry for entry in found if self._fits(entry, replace(wanted, state=None))]
+        found.sort(key=lambda entry: self._group(entry, by))
+        grouped = groupby(found, lambda entry: self._group(entry, by))
+        sums = [(key, _total(list(entries))) for key, entries in grouped]
+        return sums if by is GroupBy.DAY else sorted(sums, key=lambda it: (-it[1].cost, it[0]))
+
+    def search(self, wanted: UsageFilter, limit: int, before: str | None) -> list[LedgerEntry]:
+        found = [
+            entry
+            for entry in self.rows.ledger.values()
+            if entry.kind is Kind.FINAL and self._fits(entry, wanted) and (before is None or entry.request_id < before)
+        ]
+        return sorted(found, key=lambda entry: entry.request_id, reverse=True)[:limit]
+
     def _counted(self, user_id: str) -> list[LedgerEntry]:
         return [
             entry for entry in self.rows.ledger.values() if entry.user_id == user_id and entry.kind is not Kind.ATTEMPT
         ]
+
+    def _team(self, entry: LedgerEntry) -> str:
+        key = self.rows.keys.get(entry.key_id)
+        return (key.team_id if key else None) or ""
+
+    def _group(self, entry: LedgerEntry, by: GroupBy) -> str:
+        return {
+            GroupBy.DAY: entry.started_at.date().isoformat(),
+            GroupBy.USER: entry.user_id,
+            GroupBy.TEAM: self._team(entry),
+            GroupBy.MODEL: entry.model_used,
+            GroupBy.KEY: entry.key_id,
+        }[by]
+
+    def _fits(self, entry: LedgerEntry, wanted: UsageFilter) -> bool:
+        day = entry.started_at.date()
+        return (
+            wanted.user_id in (None, entry.user_id)
+            and wanted.team_id in (None, self._team(entry))
+            and wanted.key_id in (None, entry.key_id)
+            and wanted.model in (None, entry.model_used)
+            and wanted.state in (None, entry.state.value)
+            and (wanted.since is None or day >= wanted.since)
+            and (wanted.until is None or day <= wanted.until)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryUnitOfWork:
     users: MemoryUsers
     keys: MemoryKeys
+    logins: MemoryLogins
+    tokens: MemoryTokens
+    factors: MemoryFactors
+    identities: MemoryIdentities
+    throttles: MemoryThrottles
+    outbox: MemoryOutbox
+    teams: MemoryTeams
+    limits: MemoryLimits
+    budgets: MemoryBudgets
+    credentials: MemoryCredentials
+    prices: MemoryPrices
+    audit: MemoryAudit
+    workers: MemoryWorkers
     sessions: MemorySessions
     messages: MemoryMessages
     turns: MemoryTurns
@@ -220,23 +228,18 @@ class MemoryBegin:
     def apply(self, records: Sequence[Settled]) -> None:
         """The port `Apply`: each record takes effect once, however often it is given."""
         with self() as work:
+            work.budgets.meet(records)
             for record in records:
+                work.budgets.settle(record)
                 for entry in record.entries:
                     self.rows.ledger.setdefault((entry.request_id, entry.attempt, entry.kind), entry)
                 if record.turn is not None:
                     _store_messages(self.rows, record, record.turn)
-                    work.turns.release(record.turn.session_id, record.request_id)
+                    _release(self.rows, record.turn.session_id, record.request_id)
 
 
 def _work(rows: Rows) -> MemoryUnitOfWork:
-    return MemoryUnitOfWork(
-        MemoryUsers(rows),
-        MemoryKeys(rows),
-        MemorySessions(rows),
-        MemoryMessages(rows),
-        MemoryTurns(rows),
-        MemoryUsageLog(rows),
-    )
+    return MemoryUnitOfWork(**{field.name: field.type(rows) for field in fields(MemoryUnitOfWork)})
 
 
 def _store_messages(rows: Rows, record: Settled, turn: Turn) -> None:
@@ -264,6 +267,12 @@ def _store_messages(rows: Rows, record: Settled, turn: Turn) -> None:
     )
     title = turn.title if turn.title and not session.title else session.title
     rows.sessions[session.id] = replace(session, message_count=count + 2, title=title, updated_at=at)
+
+
+def _release(rows: Rows, session_id: str, request_id: str) -> None:
+    session = rows.sessions.get(session_id)
+    if session is not None and session.active_request_id == request_id:
+        rows.sessions[session_id] = replace(session, active_request_id=None)
 
 
 def _storable(text: str) -> str:

@@ -3,28 +3,50 @@
 from dataclasses import replace
 from typing import Any
 
+from application.account_store import KeyRecord, LoginRecord
+from application.accounts import AccountService
+from application.admission import Admission
+from application.auditing import Auditor
 from application.call import Call
 from application.cancellation import Cancellation
 from application.catalog import CatalogService
 from application.chat import ChatService
 from application.completions import CompletionService
 from application.generations import Generations
-from application.identity import IdentityService, KeyOwner
+from application.identity import IdentityService
 from application.in_flight import InFlight
+from application.installation import Installation
+from application.keys import KeyService
+from application.limit_admin import LimitAdmin
+from application.logins import LoginService
+from application.mails import MailService
+from application.overview import Overview
+from application.passwords import PasswordRules
 from application.ports import Deployment
+from application.provider_admin import ProviderAdmin, ProviderState
+from application.revocation import RevocationWatch
+from application.second_factor import SecondFactorService
 from application.sessions import SessionService
+from application.team_admin import TeamAdmin
+from application.teams import TeamService
 from application.usage import UsageService
+from application.user_admin import UserAdmin
 from domain.ledger import Kind, LedgerEntry
 from domain.session import Session
 from domain.usage import Price, PriceBook
 from tests.builders import a_deployment, a_key, a_session, a_user
 from tests.fakes import (
+    CountedCodes,
+    FixedPrices,
     FrozenClock,
     MemoryBegin,
+    MemoryCapacity,
     MemoryJournal,
     MemoryModels,
     Part,
     PlainHasher,
+    PlainVault,
+    RecordingMailer,
     RecordingRecorder,
     RecordingSignals,
     ScriptedModel,
@@ -50,25 +72,71 @@ class World:
         self.models = MemoryModels(a_deployment(self.model), *more)
         self.in_flight = InFlight()
         new_id = counting_ids()
-        self.generations = Generations(self.journal, PRICES, self.clock, self.record)
+        self.prices, self.capacity = FixedPrices(PRICES), MemoryCapacity(self.clock)
+        self.admission = Admission(self.begin, self.capacity, self.prices, self.clock, self.record)
+        self.generations = Generations(self.journal, self.prices, self.clock, self.record, self.admission)
         self.completions = CompletionService(self.models, self.generations)
         self.chat = ChatService(
             self.begin, self.models, self.generations, self.in_flight, self.signals, self.clock, new_id
         )
         self.sessions = SessionService(self.begin, self.models, self.clock, new_id)
         self.usage = UsageService(self.begin, self.clock)
-        self.catalog = CatalogService(self.models, PRICES)
-        self.identity = IdentityService(
-            self.begin, self.find_key, self.clock, new_id, counting_secrets(), PlainHasher(), "test"
-        )
+        self.catalog = CatalogService(self.models, self.prices)
+        self.new_id, self.new_secret = new_id, counting_secrets()
+        self.identity = IdentityService(self.begin, self.find_key, self.find_login, self.clock)
+        self.revocations = RevocationWatch(self.identity, self.in_flight)
+        self._add_accounts()
+        self._add_administration()
         with self.begin() as work:
             work.users.add(a_user())
             work.keys.add(a_key())
             work.sessions.add(a_session())
 
-    def find_key(self, kid: str) -> KeyOwner | None:
+    def _add_accounts(self) -> None:
+        self.passwords, self.vault, self.codes, self.mailer = (
+            PlainHasher(),
+            PlainVault(),
+            CountedCodes(),
+            RecordingMailer(),
+        )
+        self.passwords.watch(self.begin)
+        self.forgotten: list[str] = []
+        forget = self.forgotten.append
+        auditor = self.auditor = Auditor(self.clock, self.new_id)
+        rules = PasswordRules(frozenset({"passwordpassword", "correct horse battery"}))
+        made = (self.begin, self.clock, self.new_id, self.new_secret)
+        self.factors = SecondFactorService(self.begin, self.clock, self.new_secret, self.codes, self.vault, auditor)
+        self.logins = LoginService(*made, self.passwords, self.factors, auditor, forget)
+        self.accounts = AccountService(*made, self.passwords, rules, auditor, registration="open", mails=True)
+        self.keys = KeyService(*made, auditor, forget, "test")
+        self.teams = TeamService(self.begin, auditor)
+        self.installation = Installation(self.begin, self.clock, self.new_id, self.keys)
+        self.mails = MailService(
+            self.begin, self.clock, self.new_secret, self.mailer, self.record, "https://parley.example.org"
+        )
+
+    def _add_administration(self) -> None:
+        made = (self.begin, self.clock, self.new_id)
+        self.user_admin = UserAdmin(*made, self.new_secret, self.auditor, mails=True)
+        self.team_admin = TeamAdmin(*made, self.auditor)
+        self.limit_admin = LimitAdmin(self.begin, self.clock, self.auditor, self.forgotten.append)
+        self.provider_admin = ProviderAdmin(
+            *made,
+            self.vault,
+            self.auditor,
+            FixedPrices(PRICES),
+            frozenset({"acme", "openai"}),
+            lambda: [ProviderState("acme", "https://acme.example/v1", ("file",), 1)],
+        )
+        self.overview = Overview(self.begin, self.clock)
+
+    def find_key(self, kid: str) -> KeyRecord | None:
         with self.begin() as work:
             return work.keys.by_kid(kid)
+
+    def find_login(self, kid: str) -> LoginRecord | None:
+        with self.begin() as work:
+            return work.logins.by_kid(kid)
 
     def call(self, request_id: str = "req_1", *, streamed: bool = False, seconds: float = 600) -> Call:
         return Call(request_id, Cancellation(seconds, self.clock.monotonic), streamed)

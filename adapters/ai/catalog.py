@@ -1,7 +1,8 @@
 """The configured providers and their models."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from time import monotonic
 
@@ -86,6 +87,11 @@ class Catalog:
                 return f"{found.config.name}/{name}"
         raise UnknownModel(f"Name a model: no default is known for {provider or 'any provider'}.", param="model")
 
+    def kept(self, config: ProviderConfig) -> Provider | None:
+        """The provider that is configured exactly so, with its connections and its retry budget."""
+        found = self._providers.get(config.name)
+        return found if found is not None and found.config == config else None
+
     def listed(self) -> Sequence[tuple[str, ModelCard]]:
         return [
             (provider.config.name, card) for provider in self._providers.values() for card in provider.config.cards()
@@ -106,22 +112,33 @@ def load_catalog(
     retries: int = 1,
     retry_budget: float = 0.2,
     connections: int = 400,
-    clock: Callable[[], float] = monotonic,
+    before: Catalog | None = None,
 ) -> Catalog:
-    """`retries` is per call, `retry_budget` the share of calls that may be repeated; `clock` is monotonic.
+    """`retries` is per call, `retry_budget` the share of calls that may be repeated.
 
     `connections` bounds those to one provider; fewer than there are generations at once would make some of them wait.
+    What is configured as it was `before` is taken over as it is. What is not lives on until its last call has ended.
     """
     providers = []
     for config in configured:
-        observed = Observed(_chat_model(config, record, connections), config.name, record, clock)
-        providers.append(Provider(config, Retrying(observed, RetryBudget(retry_budget), extra=retries)))
+        kept = before.kept(config) if before is not None else None
+        if kept is None:
+            observed = Observed(_chat_model(config, record, connections), config.name, record, monotonic)
+            kept = Provider(config, Retrying(observed, RetryBudget(retry_budget), extra=retries))
+        providers.append(kept)
     return Catalog(providers)
 
 
 def known_profiles() -> dict[str, Profile]:
     """All installed providers by name, configured or not."""
-    return {point.name: point.load() for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
+    return dict(_installed())
+
+
+@cache
+def _installed() -> tuple[tuple[str, Profile], ...]:
+    """Read once: looking through everything that is installed takes as long as many requests."""
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    return tuple((point.name, point.load()) for point in points)
 
 
 def list_prices(configured: Iterable[ProviderConfig]) -> Mapping[str, Price]:

@@ -65,7 +65,7 @@ class Observed:
 
     def _attempt(self, prompt: Prompt, cancellation: Cancellation) -> "_Attempt":
         cancellation.attempts += 1
-        return _Attempt(self.record, self.monotonic, cancellation, prompt.model)
+        return _Attempt(self.record, self.monotonic, cancellation, f"{self.provider}/{prompt.model}")
 
 
 class _Attempt:

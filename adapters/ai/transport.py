@@ -4,6 +4,7 @@ A request is sent once: whoever wants a second try asks for it. Redirects are no
 are not used; nothing but the configured server is ever dialled.
 """
 
+import weakref
 from collections.abc import Mapping
 
 from adapters.ai.address import Address
@@ -21,6 +22,8 @@ class Transport:
         self._address = Address.parse(base_url)
         self._deadlines = deadlines
         self._pool = pool_for(self._address, size, deadlines.connect, ca_file)
+        # A provider that is configured anew gets another transport; this one lasts as long as its last call.
+        weakref.finalize(self, self._pool.close).atexit = False
 
     def head(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
         """The part of a request that is the same every time, for `open`."""

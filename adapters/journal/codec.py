@@ -8,13 +8,15 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import orjson
 
 from application.records import Opened, Progressed, Settled, Turn
 from domain.ledger import Kind, LedgerEntry, State
+from domain.limits import Hold, Unit, Window
+from domain.limits import Kind as Whose
 from domain.usage import Source, Usage
 
 _HEADER = struct.Struct("<II")
@@ -104,7 +106,7 @@ def _payload(buffer: bytes, start: int) -> bytes | None:
 
 
 def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else asdict(value)
+    return value.isoformat() if isinstance(value, date) else asdict(value)
 
 
 def _known(kind: type) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -114,12 +116,14 @@ def _known(kind: type) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 _opened, _progressed, _settled = _known(Opened), _known(Progressed), _known(Settled)
 _turn, _entry, _usage = _known(Turn), _known(LedgerEntry), _known(Usage)
+_hold = _known(Hold)
 
 
 def _decode_opened(value: dict[str, Any]) -> Opened:
     known = _opened(value)
     known["started_at"] = datetime.fromisoformat(known["started_at"])
     known["turn"] = _decode_turn(known.get("turn"))
+    known["holds"] = tuple(map(_decode_hold, known.get("holds", ())))
     return Opened(**known)
 
 
@@ -127,6 +131,7 @@ def _decode_settled(value: dict[str, Any]) -> Settled:
     known = _settled(value)
     known["entries"] = tuple(map(_decode_entry, known["entries"]))
     known["turn"] = _decode_turn(known.get("turn"))
+    known["holds"] = tuple(map(_decode_hold, known.get("holds", ())))
     ended_at = known.get("ended_at")
     known["ended_at"] = None if ended_at is None else datetime.fromisoformat(ended_at)
     return Settled(**known)
@@ -134,6 +139,15 @@ def _decode_settled(value: dict[str, Any]) -> Settled:
 
 def _decode_turn(value: dict[str, Any] | None) -> Turn | None:
     return None if value is None else Turn(**_turn(value))
+
+
+def _decode_hold(value: dict[str, Any]) -> Hold:
+    known = _hold(value)
+    known["kind"] = Whose(known["kind"])
+    known["unit"] = Unit(known["unit"])
+    known["window"] = Window(known["window"])
+    known["period"] = date.fromisoformat(known["period"])
+    return Hold(**known)
 
 
 def _decode_entry(value: dict[str, Any]) -> LedgerEntry:

@@ -7,8 +7,9 @@ from pathlib import Path
 from adapters.journal.codec import encode, frame
 from adapters.journal.segment import sync_folder
 from application.facts import JournalApplied, JournalDegraded, JournalRejected
-from application.ports import Apply, Clock, Record
+from application.ports import Clock, Record
 from application.records import Settled
+from application.store import Apply
 from domain.errors import DatabaseBusy, DatabaseUnavailable
 
 TRY_AGAIN = (DatabaseUnavailable, DatabaseBusy, OSError)

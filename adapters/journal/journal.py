@@ -18,9 +18,10 @@ from adapters.journal.reaper import Reaper
 from adapters.journal.segment import Segment
 from adapters.journal.writer import Writer
 from application.facts import JournalDegraded
-from application.ports import Apply, Clock, Receipt, Record
+from application.ports import Clock, Receipt, Record
 from application.records import Opened, Progressed, Settled
 from application.recovery import Cost, abandoned
+from application.store import Apply
 from domain.errors import AccountingUnavailable
 
 _WRITE_PAUSE = 0.003

@@ -20,7 +20,7 @@ if left < 0 or left > window then
 end
 return {count, left}
 """
-SCRIPT_ID = sha1(SCRIPT.encode()).hexdigest()  # noqa: S324 - Redis names scripts by their SHA-1
+SCRIPT_ID = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # the name that Redis gives a script
 
 
 class RedisCounters:

@@ -1,4 +1,4 @@
-"""Settled generations into SQL: ledger rows, messages and released turn locks, in one transaction, each once."""
+"""Settled generations into SQL: ledger rows, messages, turn locks and budgets, in one transaction, each once."""
 
 import random
 import time
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine
 
 from adapters.persistence.conversation import store_turns
 from adapters.persistence.dialects import insert_or_keep
+from adapters.persistence.settled_budgets import lock_windows, settle_budgets
 from adapters.persistence.tables import usage_ledger
 from adapters.persistence.transaction import transaction
 from adapters.persistence.usage import row_from
@@ -39,9 +40,12 @@ class SqlApply:
         return None
 
     def _apply(self, records: Sequence[Settled]) -> None:
+        """All that others wait for is locked before anything is read: MariaDB may refuse rows newer than that."""
         with transaction(self.engine) as connection:
-            _store_entries(connection, [entry for record in records for entry in record.entries])
+            lock_windows(connection, records)
             store_turns(connection, [record for record in records if record.turn is not None])
+            settle_budgets(connection, records)
+            _store_entries(connection, [entry for record in records for entry in record.entries])
 
 
 def _store_entries(connection: Connection, entries: Sequence[LedgerEntry]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, select, update
 
-from adapters.persistence.dialects import Combine, insert_or_combine
+from adapters.persistence.dialects import Combine, given, insert_or_combine
 from adapters.persistence.tables import rollup_watermark, usage_ledger, usage_rollups
 from adapters.persistence.transaction import SECONDS, transaction
 from adapters.persistence.types import Utc
@@ -57,7 +57,7 @@ class SqlRollups:
             right = _summed_in_slices(connection, watermark)
             stored = {row[: len(GROUP)]: row[len(GROUP) :] for row in connection.execute(_stored())}
             differing = {group for group in right.keys() | stored.keys() if right.get(group) != stored.get(group)}
-            _write(connection, {group: right[group] for group in differing & right.keys()}, _given)
+            _write(connection, {group: right[group] for group in differing & right.keys()}, given)
             _forget(connection, differing - right.keys())
             return len(differing)
 
@@ -92,10 +92,6 @@ def _summed_in_slices(connection: Connection, upto: int) -> Sums:
 
 def _stored() -> Any:
     return select(*(usage_rollups.c[name] for name in (*GROUP, *SUMS)))
-
-
-def _given(_stored: Any, given: Any) -> Any:
-    return given
 
 
 def _write(connection: Connection, sums: Sums, combine: Combine) -> None:

@@ -1,4 +1,7 @@
-"""The tables. Columns carry the names of the entities' fields; money is in nano-units, times are UTC."""
+"""The tables of sessions, keys and usage; `account_tables` and `admin_tables` have the others.
+
+Columns carry the names of the entities' fields; money is in nano-units, times are UTC.
+"""
 
 from sqlalchemy import (
     BigInteger,
@@ -32,6 +35,9 @@ users = Table(
     Column("name", Name(255), nullable=False),
     Column("password_hash", Name(255)),
     Column("disabled", Boolean, nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    Column("locale", _WORD, nullable=False),
+    Column("totp", Boolean, nullable=False),
     UniqueConstraint("email", name="uq_users_email"),
 )
 
@@ -47,15 +53,14 @@ api_keys = Table(
     Column("created_at", Utc, nullable=False),
     Column("scopes", LongText, nullable=False),
     Column("models", LongText, nullable=False),
-    Column("rpm", BigInteger),
-    Column("tpm", BigInteger),
-    Column("concurrency", BigInteger),
-    Column("budget", BigInteger),
-    Column("window", _WORD),
+    Column("team_id", _ID),
     Column("expires_at", Utc),
     Column("revoked_at", Utc),
+    Column("replaced_by", _ID),
+    Column("last_used_at", Utc),
     UniqueConstraint("kid", name="uq_api_keys_kid"),
     Index("ix_api_keys_user", "user_id", "id"),
+    Index("ix_api_keys_team", "team_id", "id"),
 )
 
 sessions = Table(
@@ -127,6 +132,8 @@ usage_ledger = Table(
     Column("recorded_at", Utc, FetchedValue(), nullable=False),
     UniqueConstraint("request_id", "attempt", "kind", name="uq_usage_ledger_record"),
     Index("ix_usage_ledger_user", "user_id", "kind", "request_id"),
+    Index("ix_usage_ledger_key", "key_id", "kind", "request_id"),
+    Index("ix_usage_ledger_all", "kind", "request_id"),
 )
 """Insert-only. `day` is the UTC date of `started_at`; the server's clock sets `recorded_at`."""
 

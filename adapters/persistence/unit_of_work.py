@@ -6,14 +6,27 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
+from adapters.persistence.audit import SqlAuditLog
+from adapters.persistence.budgets import SqlBudgets
+from adapters.persistence.credentials import SqlCredentials
 from adapters.persistence.errors import unavailable
+from adapters.persistence.identities import SqlIdentities
 from adapters.persistence.keys import SqlKeys
+from adapters.persistence.limit_book import SqlLimitBook
+from adapters.persistence.logins import SqlLogins
 from adapters.persistence.messages import SqlMessages
+from adapters.persistence.one_time_tokens import SqlOneTimeTokens
+from adapters.persistence.outbox import SqlOutbox
+from adapters.persistence.price_changes import SqlPriceChanges
+from adapters.persistence.second_factors import SqlSecondFactors
 from adapters.persistence.sessions import SqlSessions
+from adapters.persistence.teams import SqlTeams
+from adapters.persistence.throttles import SqlThrottles
 from adapters.persistence.transaction import transaction
 from adapters.persistence.turns import SqlTurns
 from adapters.persistence.usage import SqlUsageLog
 from adapters.persistence.users import SqlUsers
+from adapters.persistence.worker_states import SqlWorkerStates
 from application.breaker import Breaker
 from domain.errors import DatabaseBusy, DatabaseUnavailable
 
@@ -22,6 +35,19 @@ from domain.errors import DatabaseBusy, DatabaseUnavailable
 class SqlUnitOfWork:
     users: SqlUsers
     keys: SqlKeys
+    logins: SqlLogins
+    tokens: SqlOneTimeTokens
+    factors: SqlSecondFactors
+    identities: SqlIdentities
+    throttles: SqlThrottles
+    outbox: SqlOutbox
+    teams: SqlTeams
+    limits: SqlLimitBook
+    budgets: SqlBudgets
+    credentials: SqlCredentials
+    prices: SqlPriceChanges
+    audit: SqlAuditLog
+    workers: SqlWorkerStates
     sessions: SqlSessions
     messages: SqlMessages
     turns: SqlTurns
@@ -55,10 +81,23 @@ class SqlBegin:
 
 def _work(connection: Connection) -> SqlUnitOfWork:
     return SqlUnitOfWork(
-        SqlUsers(connection),
-        SqlKeys(connection),
-        SqlSessions(connection),
-        SqlMessages(connection),
-        SqlTurns(connection),
-        SqlUsageLog(connection),
+        users=SqlUsers(connection),
+        keys=SqlKeys(connection),
+        logins=SqlLogins(connection),
+        tokens=SqlOneTimeTokens(connection),
+        factors=SqlSecondFactors(connection),
+        identities=SqlIdentities(connection),
+        throttles=SqlThrottles(connection),
+        outbox=SqlOutbox(connection),
+        teams=SqlTeams(connection),
+        limits=SqlLimitBook(connection),
+        budgets=SqlBudgets(connection),
+        credentials=SqlCredentials(connection),
+        prices=SqlPriceChanges(connection),
+        audit=SqlAuditLog(connection),
+        workers=SqlWorkerStates(connection),
+        sessions=SqlSessions(connection),
+        messages=SqlMessages(connection),
+        turns=SqlTurns(connection),
+        usage=SqlUsageLog(connection),
     )

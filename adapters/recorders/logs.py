@@ -15,6 +15,7 @@ from application.facts import (
     JournalDegraded,
     JournalRejected,
     LimiterFailed,
+    MailSent,
     ModelCalled,
     RedisRefused,
     TurnSettled,
@@ -50,6 +51,7 @@ class LogRecorder:
             JournalRejected: self._journal_rejected,
             RedisRefused: self._redis_refused,
             LimiterFailed: self._limiter_failed,
+            MailSent: self._mail_sent,
         }
 
     def __call__(self, fact: object) -> None:
@@ -121,6 +123,11 @@ class LogRecorder:
 
     def _limiter_failed(self, fact: LimiterFailed) -> None:
         self._warn("limiter_failed", "limiter_failed", {"reason": fact.reason})
+
+    def _mail_sent(self, fact: MailSent) -> None:
+        if fact.outcome != "sent":
+            fields = {"mail": fact.kind, "outcome": fact.outcome, "reason": fact.reason}
+            self._warn(f"mail {fact.outcome}", "mail_not_sent", fields)
 
     def _warn(self, kind: str, event: str, fields: _Fields) -> None:
         silent = self._paused.since_last(kind)

@@ -48,6 +48,8 @@ class Metrics:
         self.journal_lag_seconds = self._gauge("journal_lag_seconds", "Age of the oldest of them", "livemax")
         self.redis_refused = self._counter("redis_refused", "Commands that Redis answered with an error", "reason")
         self.limiter_failed = self._counter("limiter_failed", "Requests that passed uncounted", "reason")
+        self.limit_hits = self._counter("limit_hits", "Limits that calls met", "kind", "metric", "shadow")
+        self.mails = self._counter("mails", "Attempts to send a mail", "kind", "outcome")
         self.in_flight = self._gauge("in_flight", "Generations running now", "livesum")
         self.workers = self._gauge("workers", "Worker processes alive", "livesum")
         self.resident_bytes = self._gauge("resident_bytes", "Resident memory of all workers", "livesum")

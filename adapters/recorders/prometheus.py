@@ -15,15 +15,19 @@ from application.facts import (
     JournalDegraded,
     JournalRejected,
     LimiterFailed,
+    LimitHit,
+    MailSent,
     ModelCalled,
     RedisRefused,
     TurnSettled,
 )
+from domain.limits import Kind
 
 _MODELS = 200
 _ROUTES = 200
 _PROVIDERS = 100
 _REASONS = 50
+_LIMITED = ("requests", "tokens", "concurrency", "budget")
 _METHODS = ("GET", "POST", "PATCH", "DELETE", "PUT", "HEAD", "OPTIONS")
 
 _Add = Callable[[float], None]
@@ -68,6 +72,7 @@ class PrometheusRecorder:
         self._known = Bounded(_MODELS, models)
         self._route, self._method = Bounded(_ROUTES), Bounded(len(_METHODS), _METHODS)
         self._provider, self._outcome, self._reason = Bounded(_PROVIDERS), Bounded(_REASONS * 2), Bounded(_REASONS)
+        self._kind, self._metric = Bounded(len(Kind), Kind), Bounded(len(_LIMITED), _LIMITED)
         self._overhead = self.metrics.overhead_seconds.observe
         self._served: dict[tuple[str, str, int], tuple[_Add, _Add]] = {}
         self._models: dict[tuple[str, str], _Model] = {}
@@ -82,6 +87,8 @@ class PrometheusRecorder:
             JournalRejected: self._journal_rejected,
             RedisRefused: self._redis_refused,
             LimiterFailed: self._limiter_failed,
+            LimitHit: self._limit_hit,
+            MailSent: self._mail_sent,
         }
 
     def __call__(self, fact: object) -> None:
@@ -153,6 +160,9 @@ class PrometheusRecorder:
     def _journal_degraded(self, fact: JournalDegraded) -> None:
         self.metrics.journal_degraded.labels(fact.fallback).inc()
 
+    def _mail_sent(self, fact: MailSent) -> None:
+        self.metrics.mails.labels(self._reason(fact.kind), self._reason(fact.outcome)).inc()
+
     def _journal_rejected(self, _: JournalRejected) -> None:
         self.metrics.journal_rejected.inc()
 
@@ -161,3 +171,7 @@ class PrometheusRecorder:
 
     def _limiter_failed(self, fact: LimiterFailed) -> None:
         self.metrics.limiter_failed.labels(self._reason(fact.reason)).inc()
+
+    def _limit_hit(self, fact: LimitHit) -> None:
+        labels = self._kind(fact.kind), self._metric(fact.metric), "yes" if fact.shadow else "no"
+        self.metrics.limit_hits.labels(*labels).inc()

@@ -1,15 +1,45 @@
 """Version 1 of the HTTP API."""
 
-from api.v1 import chat, completions, keys, models, sessions, usage
+from api.v1 import (
+    accounts,
+    admin_limits,
+    admin_overview,
+    admin_providers,
+    admin_teams,
+    admin_users,
+    chat,
+    completions,
+    keys,
+    logins,
+    models,
+    oidc,
+    sessions,
+    teams,
+    usage,
+)
 
 BLUEPRINTS = (
+    accounts.blueprint,
+    logins.blueprint,
+    oidc.blueprint,
+    teams.blueprint,
     sessions.blueprint,
     chat.blueprint,
     completions.blueprint,
     models.blueprint,
     usage.blueprint,
     keys.blueprint,
+    admin_users.blueprint,
+    admin_teams.blueprint,
+    admin_limits.blueprint,
+    admin_overview.blueprint,
+    admin_providers.blueprint,
 )
 
-MODULES = ("api.health", *(f"api.v1.{name}" for name in ("sessions", "chat", "completions", "models", "usage", "keys")))
+MODULES = (
+    "api.health",
+    *(f"api.v1.{name}" for name in ("accounts", "logins", "oidc", "teams", "keys")),
+    *(f"api.v1.{name}" for name in ("sessions", "chat", "completions", "models", "usage")),
+    *(f"api.v1.admin_{name}" for name in ("users", "teams", "limits", "overview", "providers")),
+)
 """Where services are injected by name: what a container has to wire."""

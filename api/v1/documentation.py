@@ -7,6 +7,24 @@ from api.v1.completion_messages import FREE, Schema, ref
 Doc = dict[str, Any]
 
 NO_CONTENT: Doc = {"responses": {"204": {"description": "Done; there is nothing to say."}}}
+AUDIT_EXPORT: Doc = {
+    "operationId": "adminExportAudit",
+    "responses": {
+        "200": {"description": "JSON lines", "content": {"application/x-ndjson": {"schema": ref("AuditLine")}}}
+    },
+}
+OIDC_START: Doc = {
+    "operationId": "startOidc",
+    "responses": {"302": {"description": "To the identity provider, with a cookie that it must come back with"}},
+}
+OIDC_CALLBACK: Doc = {
+    "operationId": "finishOidc",
+    "description": "What fails is told to the login page, as `#error=<code>`.",
+    "parameters": [
+        {"in": "query", "name": name, "required": False, "schema": {"type": "string"}} for name in ("state", "code")
+    ],
+    "responses": {"303": {"description": "To the start page, with the cookie of a login, or back to the login page"}},
+}
 MODEL_PATH: Doc = {
     "in": "path",
     "name": "model_id",
@@ -14,6 +32,12 @@ MODEL_PATH: Doc = {
     "description": "`provider/model`; the name may contain slashes.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
 }
+
+
+def or_conflict(description: str, done: Doc | None = None) -> Doc:
+    """`done` with a 409 beside it."""
+    told = {"description": description, "content": {"application/json": _json("Error")}}
+    return {"responses": {**(done or {}).get("responses", {}), "409": told}}
 
 
 def _json(name: str) -> Doc:
@@ -149,4 +173,5 @@ ANSWER_SCHEMAS: dict[str, Schema] = {
     "ChatEndEvent": _event("end", ref("ChatAnswer")),
     "ChatErrorEvent": _event("error", ref("Error")),
     "ChatLine": {"anyOf": [ref("ChatDelta"), ref("ChatAnswer"), ref("Error")]},
+    "AuditLine": {"anyOf": [ref("AuditEntry"), ref("Error")]},
 }

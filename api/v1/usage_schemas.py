@@ -1,4 +1,4 @@
-"""The shapes of usage, models and keys."""
+"""The shapes of usage and models."""
 
 import marshmallow as ma
 from marshmallow import validate
@@ -105,39 +105,3 @@ class ModelOut(Output):
 class ModelListOut(Output):
     object = ma.fields.Constant("list", required=True, metadata={"type": "string", "enum": ["list"]})
     data = ma.fields.List(ma.fields.Nested(ModelOut), required=True)
-
-
-class OwnUseOut(Output):
-    today = ma.fields.Nested(TotalOut, required=True)
-    month = ma.fields.Nested(TotalOut, required=True)
-
-
-class RestOut(Output):
-    """What is left of the request limit, this request counted."""
-
-    requests = ma.fields.Integer(required=True, attribute="remaining")
-    resets_in = ma.fields.Integer(required=True, attribute="reset", metadata=note("Seconds."))
-
-
-class KeyOut(Output):
-    """A key without its secret. Limits that are null do not apply."""
-
-    id = ma.fields.String(required=True)
-    kid = ma.fields.String(required=True, metadata=note("The public part of the token."))
-    last4 = ma.fields.String(required=True)
-    name = ma.fields.String(required=True)
-    scopes = ma.fields.Function(
-        lambda key: sorted(key["scopes"]),
-        required=True,
-        metadata={"type": "array", "items": {"type": "string"}, **note("Empty: all of the user's role.")},
-    )
-    models = ma.fields.List(ma.fields.String(), required=True, metadata=note("Empty: all."))
-    rpm = ma.fields.Integer(required=True, allow_none=True, metadata=note("Requests per minute."))
-    tpm = ma.fields.Integer(required=True, allow_none=True, metadata=note("Tokens per minute."))
-    concurrency = ma.fields.Integer(required=True, allow_none=True)
-    budget = Money(required=True, allow_none=True)
-    window = ma.fields.String(required=True, allow_none=True)
-    expires_at = Time(required=True, allow_none=True)
-    created_at = Time(required=True)
-    use = ma.fields.Nested(OwnUseOut, required=True)
-    rest = ma.fields.Nested(RestOut, required=True, allow_none=True, metadata=note("Null without a request limit."))

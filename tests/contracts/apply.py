@@ -202,8 +202,7 @@ class ConversationContract(Populated):
 
     def test_a_late_record_leaves_the_lock_of_the_next_turn(self, populated, apply):
         with populated() as work:
-            work.turns.release("sess_1", "req_1")
-            work.turns.take("sess_1", "req_2", NOW, NOW)
+            work.turns.take("sess_1", "req_2", NOW, stale_before=NOW + timedelta(seconds=1))
 
         apply([a_settled(session=True)])
 

@@ -1,5 +1,6 @@
 """The schema on every server: made, made twice at once, compared with the tables, and taken back."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +8,15 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import MetaData, Table, event, insert, inspect, select, text
 
+from adapters.persistence.limit_book import limits_from
 from adapters.persistence.tables import metadata
+from domain.limits import Budget, Limits, Unit, Window
 from infrastructure import schema
 from infrastructure.configuration import ConfigurationError
 from infrastructure.database import check_durability, create_engine_for
+from tests.builders import NOW, a_key, a_token, a_user
 from tests.servers.program import wait_until
 
 MIGRATE = """
@@ -26,6 +30,22 @@ engine.dispose()
 """
 
 
+MOVED = ("rpm", "tpm", "concurrency", "budget", "window")
+OLD_LIMITS = {
+    "key_1": {"rpm": 60, "tpm": 100_000, "concurrency": 4, "budget": 5_000_000_000_000, "window": "month"},
+    "key_2": {"budget": 7},
+    "key_3": {"window": "day"},
+}
+NEW_LIMITS = {
+    "key_1": Limits(60, 100_000, 4, (Budget(Unit.MONEY, Window.MONTH, 5_000_000_000_000),)),
+    "key_2": Limits(budgets=(Budget(Unit.MONEY, Window.TOTAL, 7),)),
+}
+
+
+class Killed(Exception):
+    pass
+
+
 @pytest.fixture
 def fresh(new_database):
     """An engine on a database without any table."""
@@ -37,6 +57,59 @@ def fresh(new_database):
 def tables(engine):
     with engine.connect() as connection:
         return set(inspect(connection).get_table_names())
+
+
+def rows(engine, name):
+    with engine.connect() as connection:
+        table = Table(name, MetaData(), autoload_with=connection)
+        return connection.execute(select(table)).mappings().all()
+
+
+def put(engine, name, *rows):
+    with engine.begin() as connection:
+        connection.execute(insert(Table(name, MetaData(), autoload_with=connection)), list(rows))
+
+
+@pytest.fixture
+def old(fresh):
+    """A store of the first schema, with a user and three keys."""
+    schema.migrate(fresh)
+    schema.downgrade(fresh, "0001")
+    user = {name: getattr(a_user(), name) for name in ("id", "email", "role", "name", "disabled")}
+    put(fresh, "users", user | {"created_at": NOW.replace(tzinfo=None)})
+    for number, (key_id, limits) in enumerate(OLD_LIMITS.items(), 1):
+        key = a_key(a_token(f"k1dk1dk1d{number}"))
+        row = {name: getattr(key, name) for name in ("kid", "user_id", "name", "digest", "last4")}
+        lists = {"scopes": "[]", "models": "[]", "created_at": NOW.replace(tzinfo=None)}
+        put(fresh, "api_keys", row | lists | limits | {"id": key_id})
+    return fresh
+
+
+def old_limits(engine):
+    return {
+        row["id"]: {it: row[it] for it in ("rpm", "tpm", "concurrency", "budget", "window")}
+        for row in rows(engine, "api_keys")
+    }
+
+
+def new_limits(engine):
+    return {row["subject_id"]: limits_from(row) for row in rows(engine, "limits") if row["kind"] == "key"}
+
+
+@contextlib.contextmanager
+def killed_at(engine, words):
+    """The first statement with these words is not executed, and none after it."""
+
+    def kill(_connection, _cursor, statement, *_):
+        if words in " ".join(statement.split()):
+            raise Killed
+
+    event.listen(engine, "before_cursor_execute", kill)
+    try:
+        with pytest.raises(Killed):
+            yield
+    finally:
+        event.remove(engine, "before_cursor_execute", kill)
 
 
 def test_a_new_store_has_no_revision_and_then_the_newest(fresh):
@@ -86,6 +159,57 @@ def test_a_downgrade_takes_every_table_back(fresh):
 
     assert tables(fresh) == {"alembic_version"}
     assert schema.state(fresh)[0] is None
+
+
+def test_the_limits_of_old_keys_move_to_the_new_table_and_back(old):
+    schema.migrate(old)
+    assert new_limits(old) == NEW_LIMITS
+
+    schema.downgrade(old, "0001")
+    nothing = dict.fromkeys(MOVED)
+    assert old_limits(old) == {
+        "key_1": OLD_LIMITS["key_1"],
+        "key_2": nothing | {"budget": 7, "window": "total"},
+        "key_3": nothing,
+    }
+
+    schema.migrate(old)
+    assert new_limits(old) == NEW_LIMITS
+
+
+def test_an_old_user_is_confirmed_and_needs_no_second_factor(old):
+    schema.migrate(old)
+
+    (user,) = rows(old, "users")
+    assert (bool(user["confirmed"]), user["locale"], bool(user["totp"])) == (True, "en", False)
+
+
+def test_moving_the_limits_is_taken_up_wherever_it_was_killed(old):
+    """Only MySQL keeps what was done before the kill: there each round goes on where the last one ended."""
+    for words in (
+        "ADD COLUMN locale",
+        "CREATE INDEX ix_usage_ledger_all",
+        "CREATE TABLE IF NOT EXISTS team_members",
+        "INSERT INTO limits",
+        "DROP COLUMN rpm",
+        "DROP COLUMN budget",
+        "UPDATE alembic_version",
+    ):
+        with killed_at(old, words):
+            schema.migrate(old)
+    schema.migrate(old)
+    assert new_limits(old) == NEW_LIMITS
+
+    for words in (
+        "ADD COLUMN budget",
+        "DROP TABLE IF EXISTS limits",
+        "DROP TABLE IF EXISTS logins",
+        "DROP COLUMN totp",
+    ):
+        with killed_at(old, words):
+            schema.downgrade(old, "0001")
+    schema.downgrade(old, "0001")
+    assert old_limits(old)["key_1"] == OLD_LIMITS["key_1"]
 
 
 def test_processes_that_migrate_at_once_wait_for_each_other(new_database):

@@ -12,6 +12,7 @@ from adapters.persistence.tables import messages, rollup_watermark, usage_ledger
 from adapters.persistence.usage import row_from
 from domain.errors import DatabaseBusy
 from tests.builders import NOW, a_session, a_settled, a_turn, a_user, an_entry
+from tests.contracts.account_store import AccountStoreContract
 from tests.contracts.apply import ApplyContract
 from tests.contracts.rollups import SETTLED_SECONDS, RollupsContract
 from tests.contracts.unit_of_work import UnitOfWorkContract
@@ -73,6 +74,10 @@ class TestUnitOfWork(UnitOfWorkContract):
 
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(race, range(8))) == 1
+
+
+class TestAccountStore(AccountStoreContract):
+    pass
 
 
 class TestApply(ApplyContract):

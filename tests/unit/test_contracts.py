@@ -2,10 +2,14 @@
 
 import pytest
 
+from tests.contracts.account_store import AccountStoreContract
+from tests.contracts.admin_store import AdminStoreContract
 from tests.contracts.apply import ApplyContract
+from tests.contracts.budgets import BudgetsContract
 from tests.contracts.chat_model import ChatModelContract
 from tests.contracts.signals import SignalsContract
 from tests.contracts.unit_of_work import UnitOfWorkContract
+from tests.contracts.usage_log import UsageLogContract
 from tests.fakes import MemoryBegin, RecordingSignals, ScriptedModel
 
 
@@ -13,6 +17,38 @@ class TestMemoryBegin(UnitOfWorkContract):
     @pytest.fixture
     def begin(self):
         return MemoryBegin()
+
+
+class TestMemoryAccounts(AccountStoreContract):
+    @pytest.fixture
+    def begin(self):
+        return MemoryBegin()
+
+
+class TestMemoryAdministration(AdminStoreContract):
+    @pytest.fixture
+    def begin(self):
+        return MemoryBegin()
+
+
+class TestMemoryBudgets(BudgetsContract):
+    @pytest.fixture
+    def begin(self):
+        return MemoryBegin()
+
+    @pytest.fixture
+    def apply(self, begin):
+        return begin.apply
+
+
+class TestMemoryUsageLog(UsageLogContract):
+    @pytest.fixture
+    def begin(self):
+        return MemoryBegin()
+
+    @pytest.fixture
+    def apply(self, begin):
+        return begin.apply
 
 
 class TestMemoryApply(ApplyContract):

@@ -7,14 +7,25 @@ from dependency_injector import containers, providers
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api.csrf import CsrfGuard
+from api.origin_policy import OriginPolicy
 from api.v1 import MODULES
 from api.wiring import init_api
 from application.health import HealthService
-from tests.builders import a_token
+from domain.user import Role
+from tests.builders import a_key, a_token, a_user
 from tests.fakes import counting_ids
 from tests.world import World
 
-WIRED = ("identity", "sessions", "chat", "completions", "usage", "catalog", "in_flight", "clock", "record")
+WIRED = (
+    *("identity", "sessions", "chat", "completions", "usage", "catalog", "in_flight", "clock", "record"),
+    *("accounts", "logins", "factors", "keys", "teams"),
+    *("user_admin", "team_admin", "limit_admin", "provider_admin", "overview"),
+)
+
+
+ORIGIN = "https://parley.example.org"
+CSRF = CsrfGuard(b"c" * 32, ORIGIN)
 
 
 class Site:
@@ -28,7 +39,26 @@ class Site:
         self.headers = {"Authorization": f"Bearer {self.token}"}
 
     def anonymous(self) -> FlaskClient:
-        return self.app.test_client()
+        """Keeps no cookies; a test sends those it means."""
+        return self.app.test_client(use_cookies=False)
+
+    def login(self, user_id: str = "usr_1") -> str:
+        """The access token of a new login of the user."""
+        with self.world.begin() as work:
+            return self.world.logins.issue(work, work.users.get(user_id), "192.0.2.1", "Browser/1").token
+
+    def page_headers(self, token: str) -> dict[str, str]:
+        """What a page of our own sends whose cookie carries `token`."""
+        return {
+            "Cookie": f"__Host-sid={token}",
+            "Sec-Fetch-Site": "same-origin",
+            "X-CSRF-Token": CSRF.token(token),
+        }
+
+    def ask(self, method: str, path: str, token: str, json=None):
+        """With an access token instead of the key."""
+        headers = {"Authorization": f"Bearer {token}"}
+        return self.anonymous().open(path, method=method, headers=headers, json=json, buffered=True)
 
     def get(self, path: str, **options):
         headers = {**self.headers, **options.pop("headers", {})}
@@ -42,8 +72,19 @@ class Site:
     def patch(self, path: str, json):
         return self.client.patch(path, headers=self.headers, json=json, buffered=True)
 
+    def put(self, path: str, json):
+        return self.client.put(path, headers=self.headers, json=json, buffered=True)
+
     def delete(self, path: str):
         return self.client.delete(path, headers=self.headers, buffered=True)
+
+    def become(self, role: Role) -> None:
+        """From now on another user calls: `usr_<role>`, with `key_<role>`."""
+        token = a_token(kid=f"{role:0<10}")
+        with self.world.begin() as work:
+            work.users.add(a_user(id=f"usr_{role}", email=f"{role}@example.org", role=role))
+            work.keys.add(a_key(token, id=f"key_{role}", user_id=f"usr_{role}"))
+        self.headers = {"Authorization": f"Bearer {token}"}
 
     def raw(self, path: str, body: bytes, content_type: str = "application/json", method: str = "POST"):
         return self.client.open(
@@ -57,6 +98,11 @@ def a_container(world: World, health: HealthService) -> containers.DynamicContai
     for name in WIRED:
         setattr(container, name, providers.Object(getattr(world, name)))
     container.health = providers.Object(health)
+    container.csrf = providers.Object(CSRF)
+    container.origin_policy = providers.Object(OriginPolicy())
+    container.public_url = providers.Object(ORIGIN)
+    container.oidc = providers.Object(None)
+    container.oidc_label = providers.Object("")
     container.new_id = providers.Object(counting_ids())
     container.total_seconds = providers.Object(600.0)
     container.send_seconds = providers.Object(30.0)
@@ -99,6 +145,13 @@ def site(world: World, app: Flask) -> Site:
     return Site(world, app)
 
 
+@pytest.fixture
+def admin(site: Site) -> Site:
+    """The site, called by an administrator."""
+    site.become(Role.ADMIN)
+    return site
+
+
 @pytest.fixture(scope="module")
 def shared_site() -> Iterator[Site]:
     """One for a whole file, whose tests change nothing; not to be mixed with `site`, since wiring is global."""
@@ -107,3 +160,14 @@ def shared_site() -> Iterator[Site]:
     container.wire(modules=MODULES, warn_unresolved=True)
     yield Site(world, an_app(container))
     container.unwire()
+
+
+@pytest.fixture
+def clean_site(shared_site: Site) -> Iterator[Site]:
+    """The shared one for tests that change rows: they are put back. An application for each test would take long."""
+    world = shared_site.world
+    rows = world.begin.rows.copy()
+    yield Site(world, shared_site.app)
+    world.begin.rows, world.begin.down = rows, None
+    for memory in (world.forgotten, world.identity.touched, world.record.facts):
+        memory.clear()

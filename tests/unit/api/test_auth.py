@@ -1,13 +1,26 @@
+import re
+
 import pytest
 from flask import Flask
 
-from api.auth import AUTHENTICATED, PUBLIC, policy_of, refuse_undeclared, requires, undeclared
+from api.auth import AUTHENTICATED, LOGIN, PUBLIC, policy_of, refuse_undeclared, requires, undeclared
 from api.wiring import init_api
 from domain.errors import DatabaseUnavailable
 from domain.user import Role, Scope
 from tests.builders import a_key, a_token, a_user
 
-PUBLIC_ENDPOINTS = {"health.livez", "health.readyz", "docs.openapi", "docs.page", "docs.asset"}
+PAGES = {"health.livez", "health.readyz", "docs.openapi", "docs.page", "docs.asset"}
+STRANGERS = {
+    "accounts.register",
+    "accounts.confirm",
+    "accounts.forgot_password",
+    "accounts.reset_password",
+    "logins.log_in",
+    "oidc.get_oidc",
+    "oidc.start_oidc",
+    "oidc.finish_oidc",
+}
+"""What people without an account, or without their password, can ask for."""
 
 
 def test_every_endpoint_declares_who_may_use_it(app: Flask):
@@ -15,7 +28,7 @@ def test_every_endpoint_declares_who_may_use_it(app: Flask):
 
 
 def test_only_these_endpoints_are_public(app: Flask):
-    assert {name for name in app.view_functions if policy_of(app, name) == PUBLIC} == PUBLIC_ENDPOINTS
+    assert {name for name in app.view_functions if policy_of(app, name) == PUBLIC} == PAGES | STRANGERS
 
 
 def test_an_endpoint_that_declares_nothing_stops_the_start(app: Flask):
@@ -44,44 +57,64 @@ def test_an_endpoint_that_declares_nothing_is_refused_to_everyone(app: Flask, si
 
 def _rules(app: Flask):
     for rule in app.url_map.iter_rules():
-        path = rule.rule.replace("<path:", "<").replace("<session_id>", "sess_1").replace("<request_id>", "req_1")
+        path = re.sub(r"<(?:\w+:)?(\w+)>", lambda it: "docs.css" if it[1] == "name" else "none", rule.rule)
         for method in sorted(rule.methods - {"HEAD", "OPTIONS"}):
-            yield method, path.replace("<model_id>", "acme/large").replace("<name>", "docs.css"), rule.endpoint
+            yield method, path, rule.endpoint
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"Authorization": ""},
-        {"Authorization": "Bearer"},
-        {"Authorization": "Bearer "},
-        {"Authorization": a_token()},
-        {"Authorization": f"Basic {a_token()}"},
-        {"Authorization": f"Token {a_token()}"},
-        {"Authorization": f"Bearer  {a_token()}"},
-        {"Authorization": f"Bearer {a_token()} "},
-        {"Authorization": f"Bearer {a_token()},Bearer {a_token()}"},
-        {"Authorization": f"Bearer {a_token()[:-1]}"},
-        {"Authorization": f"Bearer {a_token(kid='0123456789')}"},
-        {"Authorization": f"Bearer {a_token(secret='t' * 43)}"},
-        {"Authorization": "Bearer ' OR 1=1 --"},
-        {"Authorization": "Bearer " + "x" * 7_000},
-        {"x-api-key": a_token()},
-        {"Cookie": f"token={a_token()}"},
-        {"X-Forwarded-User": "admin", "X-Original-URL": "/livez", "X-HTTP-Method-Override": "GET"},
-    ],
-    ids=lambda headers: next(iter(f"{name}: {value[:24]}" for name, value in headers.items()), "nothing"),
-)
-def test_without_a_valid_credential_in_the_one_form_nothing_but_the_public_answers(app: Flask, site, headers):
-    for method, path, endpoint in _rules(app):
+ODD_CREDENTIALS = [
+    {},
+    {"Authorization": ""},
+    {"Authorization": "Bearer"},
+    {"Authorization": "Bearer "},
+    {"Authorization": a_token()},
+    {"Authorization": f"Basic {a_token()}"},
+    {"Authorization": f"Token {a_token()}"},
+    {"Authorization": f"Bearer  {a_token()}"},
+    {"Authorization": f"Bearer {a_token()} "},
+    {"Authorization": f"Bearer {a_token()},Bearer {a_token()}"},
+    {"Authorization": f"Bearer {a_token()[:-1]}"},
+    {"Authorization": f"Bearer\t{a_token()}"},
+    {"Authorization": f"Bearer {a_token()}\t"},
+    {"Authorization": f"Bearer {a_token().upper()}"},
+    {"Authorization": f"Bearer {a_token()}, Bearer {a_token()}"},
+    {"Authorization": f"Bearer {a_token(environment='login')}"},
+    {"Authorization": f"Bearer {a_token(kid='0123456789')}"},
+    {"Authorization": f"Bearer {a_token(secret='t' * 43)}"},
+    {"Authorization": "Bearer ' OR 1=1 --"},
+    {"Authorization": "Bearer " + "x" * 7_000},
+    {"x-api-key": a_token()},
+    {"Cookie": f"token={a_token()}"},
+    {"Cookie": f"sid={a_token()}"},
+    {"X-Forwarded-User": "admin", "X-Original-URL": "/livez", "X-HTTP-Method-Override": "GET"},
+]
+A_FEW = [{}, {"Authorization": f"Bearer {a_token(secret='t' * 43)}"}, {"x-api-key": a_token()}]
+
+
+def _name(headers: dict[str, str]) -> str:
+    return next(iter(f"{name}: {value[:24]}" for name, value in headers.items()), "nothing")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/api/v1/key"), ("POST", "/api/v1/chat")])
+def test_a_credential_has_the_one_form_or_is_none(site, method, path):
+    for headers in ODD_CREDENTIALS:
         answer = site.anonymous().open(path, method=method, headers=headers)
-        if endpoint in PUBLIC_ENDPOINTS:
+        assert answer.status_code == 401, _name(headers)
+        assert answer.json["error"]["code"] == "unauthenticated"
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("headers", A_FEW, ids=_name)
+def test_without_a_valid_credential_nothing_but_the_public_answers(app: Flask, site, headers):
+    for method, path, endpoint in _rules(app):
+        site.world.begin.rows.throttles.clear()
+        answer = site.anonymous().open(path, method=method, headers=headers)
+        if endpoint in PAGES:
             assert answer.status_code == 200
+        elif endpoint in STRANGERS:
+            assert answer.status_code in {404, 415}, (method, path)
         else:
             assert answer.status_code == 401, (method, path)
-            assert answer.json["error"]["code"] == "unauthenticated"
-            assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_a_token_in_the_query_is_no_credential(site):
@@ -156,3 +189,110 @@ def test_a_declaration_survives_decorators_above_it():
     app.add_url_rule("/x", "x", view)
 
     assert policy_of(app, "x") == AUTHENTICATED
+
+
+# ── the cookie ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_login_is_a_credential_by_token_and_by_cookie(site):
+    token = site.login()
+
+    assert site.ask("GET", "/api/v1/me", token).json["id"] == "usr_1"
+    assert site.anonymous().get("/api/v1/me", headers={"Cookie": f"__Host-sid={token}"}).json["id"] == "usr_1"
+
+
+@pytest.mark.parametrize("cookie", ["", "x", a_token(), a_token(environment="login")])
+def test_a_cookie_that_is_no_login_is_no_credential(site, cookie):
+    for method, path in (("GET", "/api/v1/me"), ("POST", "/api/v1/sessions")):
+        answer = site.anonymous().open(path, method=method, headers=site.page_headers(cookie))
+        assert answer.status_code == 401
+
+
+def test_two_cookies_of_the_name_are_none(site):
+    token = site.login()
+
+    assert (
+        site.anonymous().get("/api/v1/me", headers={"Cookie": f"__Host-sid={token}; __Host-sid=x"}).status_code == 401
+    )
+
+
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer x", "Basic eDp5"])
+def test_with_any_authorization_the_cookie_does_not_count(site, authorization):
+    headers = {**site.page_headers(site.login()), "Authorization": authorization}
+
+    assert site.anonymous().get("/api/v1/me", headers=headers).status_code == 401
+
+
+def test_with_a_good_token_a_bad_cookie_does_no_harm(site):
+    answer = site.post("/api/v1/sessions", {}, headers={"Cookie": "__Host-sid=x", "Sec-Fetch-Site": "cross-site"})
+
+    assert answer.status_code == 201
+
+
+def test_a_page_of_our_own_may_change_things(site):
+    answer = site.anonymous().post("/api/v1/sessions", headers=site.page_headers(site.login()), json={})
+
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("missing", ["Sec-Fetch-Site", "X-CSRF-Token"])
+def test_a_request_that_another_site_made_a_browser_send_is_refused_before_anything_is_looked_up(site, missing):
+    headers = site.page_headers(site.login())
+    del headers[missing]
+    begun = site.world.begin.begun
+    answer = site.anonymous().post("/api/v1/sessions", headers=headers, json={})
+
+    assert answer.status_code == 403
+    assert answer.json["error"]["code"] == "csrf_rejected"
+    assert site.world.begin.begun == begun
+
+
+def test_no_route_lets_a_cookie_change_something_without_proof(app: Flask, site):
+    cookie = {"Cookie": f"__Host-sid={site.login()}"}
+    before = site.world.begin.rows.copy()
+    refused = [
+        site.anonymous().open(path, method=method, headers=cookie, json={}).status_code
+        for method, path, endpoint in _rules(app)
+        if method != "GET" and endpoint not in STRANGERS
+    ]
+
+    assert len(refused) > 20
+    assert set(refused) == {403}
+    assert site.world.begin.rows == before
+
+
+def test_a_login_has_the_rights_of_the_role(site):
+    token = site.login()
+
+    assert site.ask("GET", "/api/v1/sessions", token).status_code == 200
+    with site.world.begin() as work:
+        work.users.save(a_user(role=Role.VIEWER))
+    assert site.ask("GET", "/api/v1/sessions", token).status_code == 403
+
+
+def test_what_is_about_the_person_is_not_for_keys(app: Flask, site):
+    personal = [
+        site.anonymous().open(path, method=method, headers=site.headers, json={})
+        for method, path, endpoint in _rules(app)
+        if policy_of(app, endpoint) == LOGIN
+    ]
+
+    assert len(personal) > 10
+    assert {answer.status_code for answer in personal} == {403}
+
+
+def test_a_login_that_ended_or_ran_out_is_no_credential(site):
+    ended, idle = site.login(), site.login()
+    site.ask("POST", "/api/v1/auth/logout", ended)
+
+    assert site.ask("GET", "/api/v1/me", ended).status_code == 401
+    site.world.clock.advance(8 * 3600)
+    assert site.ask("GET", "/api/v1/me", idle).status_code == 401
+
+
+def test_whoever_guesses_credentials_waits(site):
+    guess = {"Authorization": f"Bearer {a_token(secret='t' * 43)}"}
+    answers = [site.anonymous().get("/api/v1/key", headers=guess) for _ in range(21)]
+
+    assert [answer.status_code for answer in answers] == [401] * 20 + [429]
+    assert answers[-1].headers["Retry-After"] == "60"

@@ -60,7 +60,7 @@ def test_documented_extras_of_the_provider_come_along(site):
 
 def test_an_unknown_price_is_null_and_not_zero(site):
     site.world.script("Hi", Completion("", "stop", None))
-    object.__setattr__(site.world.generations, "prices", PriceBook("v2", {}))
+    site.world.prices.book = PriceBook("v2", {})
     answer = site.post(URL, ASKED)
 
     assert answer.json["usage"]["cost"] is None

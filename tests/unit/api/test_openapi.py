@@ -11,6 +11,7 @@ from domain.errors import InvalidRequest
 
 UNDOCUMENTED = {"/api/v1/openapi.json", "/api/v1/docs", "/api/v1/docs/<name>"}
 """The document itself and the page that shows it."""
+STRANGERS = ("register", "confirm", "login", "password/forgot", "password/reset", "oidc", "oidc/start", "oidc/callback")
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +55,11 @@ def test_every_operation_has_a_name_of_its_own_a_summary_and_a_tag(operations):
     assert all(operation["summary"] and len(operation["tags"]) == 1 for operation in operations.values())
 
 
-def test_all_but_health_need_the_bearer_token(operations):
-    for (_, path), operation in operations.items():
-        assert operation.get("security") == (None if path in {"/livez", "/readyz"} else [{"bearer": []}])
+def test_all_but_health_and_what_is_for_strangers_need_the_bearer_token(operations):
+    open_to_all = {path for (_, path), operation in operations.items() if "security" not in operation}
+
+    assert open_to_all == {"/livez", "/readyz", *(f"/api/v1/auth/{name}" for name in STRANGERS)}
+    assert all(operation.get("security") in (None, [{"bearer": []}]) for operation in operations.values())
 
 
 def test_every_operation_documents_its_errors_with_the_one_envelope(operations):
@@ -65,6 +68,8 @@ def test_every_operation_documents_its_errors_with_the_one_envelope(operations):
         if path != "/readyz":
             for told in errors.values():
                 assert told["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
+        if "requestBody" in operation:
+            assert {"429", "500", "503"} <= set(errors)
         if "security" in operation:
             assert {"401", "403", "429", "500", "503"} <= set(errors)
         if "{" in path:
@@ -95,6 +100,15 @@ def test_streams_are_described_event_by_event(operations, document):
 def test_inputs_are_closed_and_outputs_may_grow(document):
     schemas = document["components"]["schemas"]
 
+    for name in (
+        "KeyRequest",
+        "KeyChangeRequest",
+        "KeyLimitsRequest",
+        "RegisterRequest",
+        "LoginRequest",
+        "ProfileRequest",
+    ):
+        assert schemas[name]["additionalProperties"] is False
     for name in ("SessionRequest", "SessionChangeRequest", "ConfigRequest", "ChatRequest", "ChatCompletionRequest"):
         assert schemas[name]["additionalProperties"] is False
     for name in ("Session", "ChatAnswer", "ChatCompletion", "Error", "Model", "Usage"):
@@ -145,7 +159,11 @@ def test_answers_are_as_documented(shared_site, document):
         "ModelList": shared_site.get("/api/v1/models"),
         "Usage": shared_site.get("/api/v1/usage"),
         "RecordPage": shared_site.get("/api/v1/usage/records"),
-        "Key": shared_site.get("/api/v1/key"),
+        "OwnKey": shared_site.get("/api/v1/key"),
+        "Key": shared_site.get("/api/v1/keys/key_1"),
+        "KeyPage": shared_site.get("/api/v1/keys"),
+        "Me": shared_site.get("/api/v1/me"),
+        "LoginList": shared_site.ask("GET", "/api/v1/auth/logins", shared_site.login()),
         "Ready": shared_site.get("/readyz"),
         "Error": shared_site.get("/api/v1/sessions/none"),
     }

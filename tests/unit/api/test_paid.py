@@ -37,6 +37,15 @@ def test_a_call_ends_at_the_total_deadline(site):
     assert site.world.model.cancellations[0].remaining() == 600.0
 
 
+def test_a_running_call_is_known_with_its_caller(site):
+    callers = []
+    site.world.script(lambda: callers.extend(site.world.in_flight.running()), "Hello")
+
+    answer = site.post(URL, ASKED)
+
+    assert [(name, caller.key_id) for name, caller in callers] == [(answer.headers["X-Request-Id"], "key_1")]
+
+
 def test_a_client_that_leaves_while_the_provider_works_cancels_the_call(site, server):
     def leave():
         server[1].close()

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from domain.limits import Budget, Kind, Limits, Unit, Window
 from domain.user import Scope
 from tests.builders import a_deployment, a_key, a_token
 from tests.fakes import MemoryModels
@@ -62,34 +63,70 @@ def test_a_key_tells_its_own_limits_and_not_its_secret(site):
         name="ci",
         scopes=frozenset({Scope.USAGE_READ, Scope.CHAT}),
         models=("acme/*",),
-        rpm=60,
-        tpm=10_000,
-        concurrency=4,
-        budget=2_500_000_000,
-        window="month",
         expires_at=datetime(2027, 1, 1, tzinfo=UTC),
     )
+    with site.world.begin() as work:
+        work.limits.put(Kind.KEY, "key_2", Limits(60, 10_000, 4, (Budget(Unit.MONEY, Window.MONTH, 2_500_000_000),)))
     answer = site.anonymous().get("/api/v1/key", headers=headers)
 
     told = answer.json
     assert told.pop("use")["today"]["requests"] == 0
-    assert told.pop("rest") is None, "nothing limits here"
+    assert told.pop("rest") is None, "nothing counts requests here"
+    (budget,) = told.pop("budgets")
+    assert budget["amount"] == 2.5
     assert told == {
         "id": "key_2",
         "kid": "z" * 10,
         "last4": a_token(kid="z" * 10)[-4:],
         "name": "ci",
+        "user_id": "usr_1",
+        "team_id": None,
         "scopes": ["chat", "usage:read"],
         "models": ["acme/*"],
-        "rpm": 60,
-        "tpm": 10_000,
-        "concurrency": 4,
-        "budget": 2.5,
-        "window": "month",
+        "limits": {
+            "rpm": 60,
+            "tpm": 10_000,
+            "concurrency": 4,
+            "budgets": [{"unit": "money", "window": "month", "amount": 2.5}],
+            "shadow": False,
+        },
         "expires_at": "2027-01-01T00:00:00Z",
+        "revoked_at": None,
+        "replaced_by": None,
+        "last_used_at": "2026-11-21T12:00:00Z",
         "created_at": "2026-11-21T12:00:00Z",
     }
     assert "s" * 43 not in answer.text
+
+
+def test_a_key_tells_what_is_left_of_every_budget_that_it_is_under(site):
+    day, ever = Budget(Unit.MONEY, Window.DAY, 100), Budget(Unit.TOKENS, Window.TOTAL, 20)
+    site.post("/api/v1/chat/completions", COMPLETION)
+    with site.world.begin() as work:
+        work.limits.put(Kind.KEY, "key_1", Limits(budgets=(day,)))
+        work.limits.put(Kind.GLOBAL, "", Limits(budgets=(ever,)))
+
+    own, everybodys = site.get("/api/v1/key").json["budgets"]
+    assert own == {
+        "of": "key",
+        "unit": "money",
+        "window": "day",
+        "amount": 1e-07,
+        "used": 1.8e-08,
+        "reserved": 0,
+        "left": 8.2e-08,
+        "resets_at": "2026-11-22T00:00:00Z",
+    }
+    assert (everybodys["of"], everybodys["used"], everybodys["left"], everybodys["resets_at"]) == (
+        "global",
+        15,
+        5,
+        None,
+    )
+
+
+def test_a_login_has_no_key_to_tell_about(site):
+    assert site.ask("GET", "/api/v1/key", site.login()).status_code == 404
 
 
 def test_usage_sums_up_by_time_day_model_and_key(site):

@@ -22,7 +22,7 @@ def test_a_caller_sees_the_models_it_may_use(world: World):
 def test_a_model_shows_its_price_or_that_it_has_none(world: World):
     large, small = world.catalog.models(a_principal())
 
-    assert large.price == world.generations.prices.prices["acme/large"]
+    assert large.price == world.prices.book.prices["acme/large"]
     assert small.price is None
 
 

@@ -2,7 +2,8 @@ import pytest
 
 from application.cancellation import Cancellation
 from application.in_flight import InFlight
-from domain.errors import Overloaded, ServerShuttingDown, StoppedByUser
+from domain.errors import ClientGone, KeyRevoked, Overloaded, ServerShuttingDown, StoppedByUser
+from tests.builders import a_principal
 from tests.fakes import FrozenClock
 
 
@@ -67,3 +68,25 @@ def test_all_of_them_are_cancelled_at_once_although_they_leave_meanwhile():
     assert {type(cancellation.reason) for cancellation in all_of_them} == {ServerShuttingDown}
     assert len({id(cancellation.reason) for cancellation in all_of_them}) == 3
     assert len(in_flight) == 0
+
+
+def test_it_knows_on_whose_behalf_something_runs_until_somebody_ends_it():
+    in_flight, ada, eve = InFlight(), a_principal(), a_principal(user_id="usr_2")
+    calls = {request_id: a_cancellation() for request_id in ("req_1", "req_2", "req_3", "req_4")}
+    for (request_id, call), principal in zip(calls.items(), (ada, eve, ada, None), strict=True):
+        in_flight.enter(request_id, call, principal)
+
+    assert in_flight.running() == [("req_1", ada), ("req_2", eve), ("req_3", ada)]
+    calls["req_2"].cancel(ClientGone())
+    in_flight.leave("req_3")
+    assert in_flight.running() == [("req_1", ada)]
+
+
+def test_a_call_is_ended_for_a_reason():
+    in_flight, call = InFlight(), a_cancellation()
+    in_flight.enter("req_1", call)
+
+    assert in_flight.end("req_1", KeyRevoked())
+
+    assert isinstance(call.reason, KeyRevoked)
+    assert not in_flight.end("req_2", KeyRevoked())

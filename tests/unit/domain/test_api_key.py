@@ -4,18 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.api_key import ALPHABET, KID_LENGTH, SECRET_LENGTH, compose, digest, kid_of
+from domain.api_key import ALPHABET, KID_LENGTH, SECRET_LENGTH, compose, digest, kid_of, parts_of
 from domain.errors import Unauthenticated
+from domain.limits import Bound, Kind, Limits
 from domain.user import Role, Scope
-from tests.builders import KID, NOW, a_key, a_token
+from tests.builders import KID, NOW, a_key, a_token, a_user
 
 kids = st.text(ALPHABET, min_size=KID_LENGTH, max_size=KID_LENGTH)
 secrets = st.text(ALPHABET, min_size=SECRET_LENGTH, max_size=SECRET_LENGTH)
 
 
 @given(st.from_regex(r"[a-z]{1,12}", fullmatch=True), kids, secrets)
-def test_every_composed_token_gives_back_its_kid(environment: str, kid: str, secret: str):
-    assert kid_of(compose(environment, kid, secret)) == kid
+def test_every_composed_token_gives_back_its_parts(environment: str, kid: str, secret: str):
+    token = compose(environment, kid, secret)
+
+    assert parts_of(token) == (environment, kid)
+    assert kid_of(token) == kid
 
 
 @given(st.text())
@@ -51,29 +55,37 @@ def test_the_form_of_a_token_is_part_of_the_contract():
     assert len(token) == len("parley_live__") + KID_LENGTH + SECRET_LENGTH + 6
 
 
-def test_a_key_admits_its_own_token_with_its_own_limits():
-    key = a_key(scopes=frozenset({Scope.CHAT}), models=("acme/*",), rpm=60)
+def test_a_token_tells_what_it_is_for():
+    assert parts_of(a_token(environment="login")) == ("login", KID)
 
-    principal = key.admit(a_token(), Role.MEMBER, NOW)
 
-    assert (principal.user_id, principal.key_id, principal.role) == (key.user_id, key.id, Role.MEMBER)
-    assert (principal.scopes, principal.models, principal.rpm) == (key.scopes, ("acme/*",), 60)
+def test_a_key_admits_its_own_token_with_the_rights_of_its_user_and_its_own():
+    key = a_key(scopes=frozenset({Scope.CHAT}), models=("acme/*",), team_id="team_1")
+    bounds = (Bound(Kind.KEY, key.id, Limits(rpm=60)),)
+
+    principal = key.admit(a_token(), a_user(role=Role.ADMIN), bounds, NOW)
+
+    assert (principal.user_id, principal.key_id, principal.kid, principal.role) == ("usr_1", key.id, KID, Role.ADMIN)
+    assert (principal.scopes, principal.models, principal.bounds) == (key.scopes, ("acme/*",), bounds)
+    assert (principal.team_id, principal.login, principal.recent) == ("team_1", False, True)
 
 
 @pytest.mark.parametrize(
-    ("fields", "token"),
+    ("fields", "user", "token"),
     [
-        ({}, a_token(secret="x" * 43)),
-        ({"expires_at": NOW - timedelta(seconds=1)}, a_token()),
-        ({"expires_at": NOW}, a_token()),
-        ({"revoked_at": NOW}, a_token()),
-        ({"revoked_at": NOW + timedelta(days=1)}, a_token()),
+        ({}, {}, a_token(secret="x" * 43)),
+        ({}, {}, a_token(environment="login")),
+        ({"expires_at": NOW - timedelta(seconds=1)}, {}, a_token()),
+        ({"expires_at": NOW}, {}, a_token()),
+        ({"revoked_at": NOW}, {}, a_token()),
+        ({"revoked_at": NOW + timedelta(days=1)}, {}, a_token()),
+        ({}, {"disabled": True}, a_token()),
     ],
-    ids=["other secret", "expired", "expires now", "revoked", "revoked in the future"],
+    ids=["other secret", "a login's", "expired", "expires now", "revoked", "revoked in the future", "disabled"],
 )
-def test_a_refusal_does_not_say_which_check_failed(fields: dict, token: str):
+def test_a_refusal_does_not_say_which_check_failed(fields: dict, user: dict, token: str):
     with pytest.raises(Unauthenticated) as refusal:
-        a_key(**fields).admit(token, Role.OWNER, NOW)
+        a_key(**fields).admit(token, a_user(**user), (), NOW)
 
     assert refusal.value.message == Unauthenticated.default
 
@@ -81,7 +93,12 @@ def test_a_refusal_does_not_say_which_check_failed(fields: dict, token: str):
 def test_a_key_works_until_the_moment_it_expires():
     key = a_key(expires_at=NOW + timedelta(seconds=1))
 
-    assert key.admit(a_token(), Role.MEMBER, NOW).key_id == key.id
+    assert key.admit(a_token(), a_user(), (), NOW).key_id == key.id
+    assert not key.works(NOW + timedelta(seconds=1))
+
+
+def test_a_key_of_a_user_who_did_not_confirm_a_new_address_goes_on():
+    assert a_key().admit(a_token(), a_user(confirmed=False), (), NOW)
 
 
 def test_what_is_stored_does_not_contain_the_token():

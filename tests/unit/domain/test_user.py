@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.errors import Forbidden, InvalidRequest, ModelNotAllowed
-from domain.user import EMAIL_LENGTH, Role, Scope, canonical_email
+from domain.errors import Forbidden, InvalidRequest, ModelNotAllowed, ReauthenticationRequired
+from domain.user import EMAIL_LENGTH, EVERYDAY, Role, Scope, canonical_email, rights_of
 from tests.builders import a_principal
 
 ALLOWED = {
-    Role.OWNER: {Scope.CHAT, Scope.USAGE_READ, Scope.ADMIN},
-    Role.ADMIN: {Scope.CHAT, Scope.USAGE_READ, Scope.ADMIN},
-    Role.MEMBER: {Scope.CHAT, Scope.USAGE_READ},
+    Role.OWNER: set(Scope),
+    Role.ADMIN: set(Scope),
+    Role.MEMBER: set(Scope) - {Scope.ADMIN},
     Role.VIEWER: {Scope.USAGE_READ},
 }
 
@@ -25,6 +25,39 @@ def test_the_effective_right_is_role_and_key_scope_together(role: Role, scopes: 
     else:
         with pytest.raises(Forbidden, match=wanted.value):
             principal.require(wanted)
+
+
+def test_a_role_has_its_rights():
+    assert {role: rights_of(role) for role in Role} == ALLOWED
+
+
+def test_a_key_whose_maker_said_nothing_can_make_no_keys_and_administer_nothing():
+    assert set(Scope) - {Scope.KEYS, Scope.ADMIN} == EVERYDAY
+
+
+@pytest.mark.parametrize(("login", "caller"), [(True, "user"), (False, "key")])
+def test_a_refusal_says_who_lacks_what(login: bool, caller: str):
+    with pytest.raises(Forbidden, match=f"This {caller} lacks the scope chat."):
+        a_principal(role=Role.VIEWER, login=login).require(Scope.CHAT)
+
+
+def test_administration_needs_a_recent_login_and_nothing_else_does():
+    old = a_principal(role=Role.OWNER, login=True, recent=False)
+
+    old.require(Scope.CHAT)
+    with pytest.raises(ReauthenticationRequired):
+        old.require(Scope.ADMIN)
+    with pytest.raises(ReauthenticationRequired):
+        old.require_recent()
+    a_principal(role=Role.OWNER, login=True).require(Scope.ADMIN)
+    a_principal(role=Role.OWNER).require(Scope.ADMIN)
+
+
+def test_some_things_are_for_people_and_not_for_keys():
+    a_principal(role=Role.VIEWER, login=True).require_login()
+
+    with pytest.raises(Forbidden):
+        a_principal(role=Role.OWNER).require_login()
 
 
 @pytest.mark.parametrize("model", ["acme/large", "acme/small", "other/tiny"])
@@ -113,3 +146,10 @@ def test_a_letter_that_folding_takes_apart_still_gives_one_form(letter: str):
 
     assert canonical_email(once) == once
     assert unicodedata.is_normalized("NFKC", once)
+
+
+def test_a_key_that_a_team_shares_acts_for_nobody_in_person():
+    a_principal().require_person()
+
+    with pytest.raises(Forbidden, match="team"):
+        a_principal(team_id="team_1").require_person()

@@ -46,7 +46,7 @@ def store(output) -> None:
 
 
 def test_migrating_twice_is_safe_and_says_where_the_schema_is(output):
-    assert output("migrate") == output("migrate") == "parley: the schema is at 0001\n"
+    assert output("migrate") == output("migrate") == "parley: the schema is at 0002\n"
 
 
 def test_a_new_key_is_alone_on_standard_output(output, store):

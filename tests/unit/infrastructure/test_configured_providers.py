@@ -1,11 +1,20 @@
 """Which providers are on, and with what settings."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from adapters.ai.catalog import ProviderConfig
-from infrastructure.parts import configured_providers
+from adapters.ai.catalog import ProviderConfig, known_profiles
+from application.live import EnteredKey
+from domain.usage import NANO, Price
+from infrastructure.provider_parts import (
+    NONE_ENTERED,
+    configured_providers,
+    price_book,
+    provider_names,
+    provider_states,
+)
 from infrastructure.settings import load
 
 
@@ -14,9 +23,9 @@ def empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def configured(text: str = "") -> dict[str, ProviderConfig]:
+def configured(text: str = "", entered: Mapping[str, EnteredKey] = NONE_ENTERED) -> dict[str, ProviderConfig]:
     Path("parley.toml").write_text(text)
-    return {provider.name: provider for provider in configured_providers(load())}
+    return {provider.name: provider for provider in configured_providers(load(), entered)}
 
 
 def test_without_any_key_only_the_built_in_provider_is_on() -> None:
@@ -49,3 +58,69 @@ def test_an_answer_that_is_not_streamed_may_take_as_long_as_a_request_unless_hea
     assert configured(mine)["mine"].deadlines.answer == 600
     assert configured(mine + "[deadlines]\ntotal = 90")["mine"].deadlines.answer == 90
     assert configured(mine + "[providers.mine.deadlines]\nheaders = 7")["mine"].deadlines.answer == 7
+
+
+# ── what administrators entered ──────────────────────────────────────────────────────────────────────────────────
+
+ENTERED = {"openai": EnteredKey("sk-entered", "https://entered.example/v1")}
+
+
+def test_a_key_that_was_entered_counts_before_the_file_and_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-2")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-3")
+    text = '[providers.openai]\nbase_url = "http://127.0.0.1:9/v1"\napi_key_env = "MY_KEY"\nmodels = ["a"]'
+
+    found = configured(text, ENTERED)["openai"]
+
+    assert (found.credentials, found.base_url) == (("sk-entered",), "https://entered.example/v1")
+    assert found.models == ("a",), "what was not entered is the file's"
+
+
+def test_an_entered_key_without_an_address_goes_where_the_provider_is() -> None:
+    text = '[providers.mine]\nbase_url = "http://127.0.0.1:9/v1"'
+
+    assert configured(text, {"mine": EnteredKey("sk-1")})["mine"].base_url == "http://127.0.0.1:9/v1"
+
+
+def test_an_entered_key_turns_its_provider_on() -> None:
+    assert list(configured("", ENTERED)) == ["openai", "echo"]
+    assert list(configured("")) == ["echo"]
+
+
+def test_all_providers_are_told_with_what_turns_them_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-3")
+    Path("parley.toml").write_text('[providers.mine]\nbase_url = "http://127.0.0.1:9/v1"\nmodels = ["a", "b"]')
+
+    found = {state.name: state for state in provider_states(load(), ENTERED)}
+
+    assert list(found) == sorted({*known_profiles(), "mine"})
+    assert found["openai"].sources == ("credential", "environment")
+    assert found["openai"].base_url == "https://entered.example/v1"
+    assert found["openai"].models > 0
+    assert (found["mine"].sources, found["mine"].models) == (("file",), 2)
+    assert found["echo"].sources == ("built-in",)
+    assert (found["qwen"].sources, found["qwen"].models) == ((), 0)
+    assert found["qwen"].base_url == known_profiles()["qwen"].base_url
+
+
+def test_a_key_can_be_entered_for_every_provider_that_has_a_server() -> None:
+    Path("parley.toml").write_text('[providers.mine]\nbase_url = "http://127.0.0.1:9/v1"')
+
+    assert provider_names(load()) == {"mine", *known_profiles()} - {"echo"}
+
+
+def test_an_entered_price_counts_before_the_files_and_that_before_the_list() -> None:
+    Path("parley.toml").write_text(
+        "[prices.'openai/gpt-4o']\ninput = 1\noutput = 2\n[prices.'openai/gpt-4o-mini']\ninput = 3\noutput = 4"
+    )
+    settings = load()
+    on = configured_providers(settings, ENTERED)
+    listed = price_book(settings, on)
+
+    book = price_book(settings, on, {"openai/gpt-4o": Price(5, 6)})
+
+    assert book.prices["openai/gpt-4o"] == Price(5, 6)
+    assert book.prices["openai/gpt-4o-mini"] == Price(3 * NANO, 4 * NANO)
+    assert book.prices.keys() >= {f"openai/{name}" for name in known_profiles()["openai"].prices}
+    assert book.version != listed.version
+    assert price_book(settings, on).version == listed.version, "the same prices have the same version"

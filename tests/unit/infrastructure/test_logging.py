@@ -194,7 +194,7 @@ def test_every_secret_of_the_settings_is_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {
         "PARLEY_SECRET_KEY": "kq3vz8Yw1RtbN5xJ0cLhG7dMfP2sEa9u",
-        "PARLEY_METRICS_TOKEN": "metrics-token",
+        "PARLEY_METRICS_TOKEN": "metrics-token-x7c6v5b4",
         "DATABASE_URL": "mysql+pymysql://parley:database-word@db/parley",
         "REDIS_URL": "redis://:redis-word@cache/0",
         "ACME_API_KEY": "acme-key",
@@ -208,7 +208,7 @@ def test_every_secret_of_the_settings_is_found(tmp_path, monkeypatch):
 
     found = set(secrets_of(load()))
 
-    expected = {"database-word", "redis-word", "metrics-token", "acme-key", "named-in-the-file"}
+    expected = {"database-word", "redis-word", "metrics-token-x7c6v5b4", "acme-key", "named-in-the-file"}
     assert found >= expected | {"kq3vz8Yw1RtbN5xJ0cLhG7dMfP2sEa9u"}
 
 

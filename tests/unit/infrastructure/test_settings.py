@@ -70,7 +70,7 @@ def test_a_weak_secret_stops_the_start(monkeypatch: pytest.MonkeyPatch, secret: 
 def test_no_secret_is_in_the_repr_or_in_the_effective_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     canaries = {
         "PARLEY_SECRET_KEY": "canary-1-q8s7d6f5g4h3j2k1l9z8x7c6v5b4",
-        "PARLEY_METRICS_TOKEN": "canary-2",
+        "PARLEY_METRICS_TOKEN": "canary-2-x7c6v5b4n3m2",
         "DATABASE_URL": "mysql+pymysql://parley:canary-3@127.0.0.1/parley",
         "REDIS_URL": "redis://:canary-4@127.0.0.1/0",
         "OPENAI_API_KEY": "canary-5",
@@ -149,3 +149,98 @@ def test_a_request_may_take_as_long_as_the_most_patient_provider(text: str, seco
 
     assert settings.total_seconds == seconds
     assert settings.turn_seconds > seconds
+
+
+OIDC = '[oidc]\nissuer = "https://id.example.org"\nclient_id = "parley"\n'
+
+
+def test_open_registration_beside_single_sign_on_needs_a_mail_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="SMTP_HOST"):
+        with_file(OIDC + '[accounts]\nregistration = "open"\n')
+
+    monkeypatch.setenv("SMTP_HOST", "127.0.0.1")
+    monkeypatch.setenv("SMTP_FROM", "parley@example.org")
+    assert with_file(OIDC + '[accounts]\nregistration = "open"\n').sends_mail
+
+
+def test_how_parley_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_PUBLIC_URL", "https://ai.example.org:8443/parley/")
+    monkeypatch.setenv("PARLEY_PATH_PREFIX", "/parley/")
+    monkeypatch.setenv("PARLEY_TRUSTED_HOSTS", "AI.example.org, .example.net")
+    monkeypatch.setenv("PARLEY_TRUSTED_PROXY", "1")
+    monkeypatch.setenv("PARLEY_CORS_ORIGINS", "https://app.example.org,http://127.0.0.1:5173")
+
+    web = load().web
+
+    assert (web.public_url, web.prefix, web.secure) == ("https://ai.example.org:8443/parley", "/parley", True)
+    assert web.origin == "https://ai.example.org:8443"
+    assert web.trusted_hosts == ("ai.example.org", ".example.net")
+    assert web.trusted_proxies == ("127.0.0.0/8", "::1/128")
+    assert web.cors_origins == ("https://app.example.org", "http://127.0.0.1:5173")
+
+
+def test_by_default_it_is_reached_where_it_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARLEY_PATH_PREFIX", "/parley")
+
+    web = load().web
+
+    assert (web.public_url, web.secure, web.trusted_proxies) == ("http://127.0.0.1:8080/parley", False, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PARLEY_PATH_PREFIX", "parley"),
+        ("PARLEY_PATH_PREFIX", "/a//b"),
+        ("PARLEY_PUBLIC_URL", "ai.example.org"),
+        ("PARLEY_PUBLIC_URL", "https://user:word@ai.example.org"),
+        ("PARLEY_TRUSTED_PROXY", "nginx"),
+        ("PARLEY_TRUSTED_PROXY", "10.0.0.1/8"),
+        ("PARLEY_CORS_ORIGINS", "*"),
+        ("PARLEY_CORS_ORIGINS", "null"),
+        ("PARLEY_CORS_ORIGINS", "https://app.example.org/"),
+        ("PARLEY_METRICS_TOKEN", "short"),
+        ("SMTP_HOST", "without a sender"),
+    ],
+)
+def test_an_odd_address_stops_the_start(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError):
+        load()
+
+
+def test_keys_are_given_newest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    new, old = "q8s7d6f5g4h3j2k1l9z8x7c6v5b4n3m2", "m2n3b4v5c6x7z8l9k1j2h3g4f5d6s7q8"
+    monkeypatch.setenv("PARLEY_SECRET_KEY", f"{new}, {old}")
+
+    assert load().secret_keys == (new, old)
+
+
+@pytest.mark.parametrize(("tls", "port"), [("starttls", 587), ("tls", 465), ("none", 587)])
+def test_the_port_of_the_mail_server_follows_from_its_kind_of_encryption(
+    monkeypatch: pytest.MonkeyPatch, tls: str, port: int
+) -> None:
+    for name, value in {"HOST": "mail", "FROM": "parley@example.org", "TLS": tls, "PASSWORD": "canary-word"}.items():
+        monkeypatch.setenv(f"SMTP_{name}", value)
+
+    smtp = load().smtp
+
+    assert smtp is not None
+    assert (smtp.port, smtp.tls, smtp.password) == (port, tls, "canary-word")
+    assert "canary" not in repr(smtp)
+
+
+def test_limits_and_accounts_have_defaults_and_are_strict() -> None:
+    settings = load()
+
+    assert settings.limits == {
+        "rpm": 600_000,
+        "tpm": None,
+        "concurrency": None,
+        "shadow": False,
+        "outage_cap": 1_000_000_000,
+    }
+    assert settings.accounts == {"registration": "invite"}
+    with pytest.raises(ConfigurationError, match=r"accounts\.registration"):
+        with_file('[accounts]\nregistration = "everyone"\n')

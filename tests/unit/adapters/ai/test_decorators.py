@@ -162,8 +162,8 @@ def test_every_attempt_is_recorded(streamed):
 
     assert ask(Retrying(observed, RetryBudget(), Waits()), streamed=streamed, cancellation=cancellation) == "pong"
     assert recorder.facts == [
-        ModelCalled("acme", "large", "upstream_reset", 0, None),
-        ModelCalled("acme", "large", "ok", 3, 2 if streamed else None),
+        ModelCalled("acme", "acme/large", "upstream_reset", 0, None),
+        ModelCalled("acme", "acme/large", "ok", 3, 2 if streamed else None),
     ]
 
 

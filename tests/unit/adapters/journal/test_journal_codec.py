@@ -18,9 +18,14 @@ from adapters.journal.codec import (
 )
 from application.records import Progressed
 from domain.ledger import State
+from domain.limits import EPOCH, Kind, Unit, Window
 from domain.usage import Source
-from tests.builders import a_settled, a_turn, a_usage, an_entry, an_opened
+from tests.builders import a_hold, a_settled, a_turn, a_usage, an_entry, an_opened
 
+HOLDS = (
+    a_hold(amount=9_000_000_000_000_000),
+    a_hold(kind=Kind.GLOBAL, subject_id="", unit=Unit.TOKENS, window=Window.TOTAL, period=EPOCH),
+)
 RECORDS = [
     an_opened(),
     an_opened(turn=a_turn(title="Grüße 😀"), streamed=True),
@@ -29,6 +34,8 @@ RECORDS = [
     a_settled(),
     a_settled(session=True, answer="漢字 '\"\\", complete=False, finish_reason=None),
     a_settled(entries=(), ended_at=None, lost=True),
+    an_opened(holds=HOLDS),
+    a_settled(holds=HOLDS),
     Applied(123),
 ]
 
@@ -46,7 +53,7 @@ def every_field_set():
         charged=9_000_000_000_000_000,
         started_at=datetime(2026, 11, 21, 12, 30, 15, 123456, tzinfo=UTC),
     )
-    return a_settled(session=True, entries=(entry,))
+    return a_settled(session=True, entries=(entry,), holds=HOLDS)
 
 
 @pytest.mark.parametrize("record", [*RECORDS, every_field_set()], ids=lambda record: type(record).__name__)
@@ -64,6 +71,23 @@ def test_fields_that_this_version_does_not_know_are_dropped():
     newer = encode(an_opened())[HEADER_BYTES:].replace(b'{"open":{', b'{"open":{"colour":"blue",')
 
     assert decode(newer) == an_opened()
+
+
+@pytest.mark.parametrize("record", [an_opened(), a_settled()], ids=lambda record: type(record).__name__)
+def test_a_record_from_before_there_were_budgets_holds_nothing(record):
+    older = encode(record)[HEADER_BYTES:].replace(b',"holds":[]', b"")
+
+    assert b"holds" not in older
+    assert decode(older) == record
+
+
+@pytest.mark.parametrize("wrong", [b'"period":"today"', b'"kind":"planet"', b'"amounts":1'])
+def test_a_hold_that_cannot_be_read_makes_its_record_undecodable(wrong):
+    name = {b"period": b'"period":"1970-01-01"', b"kind": b'"kind":"global"', b"amount": b'"amount":1000'}
+    whole = encode(an_opened(holds=HOLDS))[HEADER_BYTES:]
+
+    with pytest.raises(Undecodable):
+        decode(whole.replace(next(it for key, it in name.items() if wrong.startswith(b'"' + key)), wrong))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from application.facts import (
     JournalApplied,
     JournalDegraded,
     LimiterFailed,
+    MailSent,
     ModelCalled,
     RedisRefused,
     TurnSettled,
@@ -130,6 +131,7 @@ def test_a_turn_whose_request_never_ends_is_written_alone_in_the_end(log, record
         (JournalDegraded("full", "sql"), "journal_degraded"),
         (RedisRefused("OutOfMemoryError"), "redis_refused"),
         (LimiterFailed("TypeError"), "limiter_failed"),
+        (MailSent("reset", "postponed", "TimeoutError"), "mail_not_sent"),
     ],
 )
 def test_what_an_operator_must_know_is_a_warning_once_in_ten_seconds(log, record, clock, fact, event):
@@ -160,5 +162,11 @@ def test_kinds_that_never_come_back_are_forgotten(log, record):
 @pytest.mark.parametrize("fact", [ModelCalled("acme", "x", "ok", 1, 1), JournalApplied(1, 0, reaped=False), "other"])
 def test_what_goes_well_makes_no_line_of_its_own(log, record, fact):
     record(fact)
+
+    assert log.lines == []
+
+
+def test_a_mail_that_left_is_no_warning(log, record):
+    record(MailSent("reset", "sent"))
 
     assert log.lines == []

@@ -21,6 +21,8 @@ from application.facts import (
     JournalApplied,
     JournalDegraded,
     LimiterFailed,
+    LimitHit,
+    MailSent,
     ModelCalled,
     RedisRefused,
     TurnSettled,
@@ -132,6 +134,16 @@ def test_what_was_dropped_refused_or_not_counted_shows(record):
     assert value(record, "events_dropped_total", provider="acme") == 7
     assert value(record, "redis_refused_total", reason="OutOfMemoryError") == 1
     assert value(record, "limiter_failed_total", reason="TypeError") == 1
+
+
+def test_limits_that_were_hit_are_counted_by_whose_they_are_and_what_they_limit(record):
+    record(LimitHit("team", "tokens", shadow=False))
+    record(LimitHit("team", "tokens", shadow=True))
+    record(LimitHit("made up", "made up", shadow=True))
+
+    assert value(record, "limit_hits_total", kind="team", metric="tokens", shadow="no") == 1
+    assert value(record, "limit_hits_total", kind="team", metric="tokens", shadow="yes") == 1
+    assert value(record, "limit_hits_total", kind=OTHER, metric=OTHER, shadow="yes") == 1
 
 
 def test_a_fact_of_another_kind_is_ignored(record):
@@ -253,3 +265,11 @@ def test_the_documented_table_of_metrics_is_the_real_one(record):
             labels = " ".join(f"`{label}`" for label in metric._labelnames) or "–"
             real.append((name, metric._type, labels, metric._documentation))
     assert documented == real
+
+
+def test_mails_are_counted_by_kind_and_outcome(record):
+    record(MailSent("reset", "postponed", "TimeoutError"))
+    record(MailSent("reset", "sent"))
+
+    assert value(record, "mails_total", kind="reset", outcome="postponed") == 1
+    assert value(record, "mails_total", kind="reset", outcome="sent") == 1

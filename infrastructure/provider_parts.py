@@ -1,0 +1,110 @@
+"""Which providers there are, and at what prices: the file, the environment, and what administrators entered."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from adapters.ai.catalog import ProviderConfig, known_profiles, list_prices
+from adapters.ai.deadlines import Deadlines
+from adapters.ai.profile import Profile
+from application.live import EnteredKey
+from application.provider_admin import ProviderState
+from domain.usage import Price, PriceBook
+from infrastructure.configuration import ConfigurationError
+from infrastructure.settings import Settings
+
+Configured = tuple[ProviderConfig, ...]
+
+NONE_ENTERED: Mapping[str, Any] = MappingProxyType({})
+
+
+def configured_providers(settings: Settings, entered: Mapping[str, EnteredKey] = NONE_ENTERED) -> Configured:
+    """Those of the file, then those whose key or address is in the environment or `entered`; built-in ones come last.
+
+    A key that an administrator entered counts instead of the file's, which counts instead of the environment's.
+    """
+    profiles = known_profiles()
+    names = (*settings.providers, *sorted(profiles.keys() - settings.providers.keys()))
+    on = [name for name in names if _sources(settings, profiles.get(name), name, entered)]
+    found = [_provider(settings, profiles.get(name), name, entered.get(name)) for name in on]
+    return tuple(sorted(found, key=lambda provider: provider.profile.built_in))
+
+
+def provider_states(settings: Settings, entered: Mapping[str, EnteredKey] = NONE_ENTERED) -> list[ProviderState]:
+    """All that there could be, by name."""
+    profiles = known_profiles()
+    on = {provider.name: provider for provider in configured_providers(settings, entered)}
+    states = []
+    for name in sorted({*profiles, *settings.providers}):
+        base_url = on[name].base_url if name in on else profiles[name].base_url
+        sources = _sources(settings, profiles.get(name), name, entered)
+        states.append(ProviderState(name, base_url, sources, len(on[name].cards()) if name in on else 0))
+    return states
+
+
+def provider_names(settings: Settings) -> frozenset[str]:
+    """Those that a key can be entered for."""
+    return frozenset(settings.providers) | {name for name, it in known_profiles().items() if not it.built_in}
+
+
+def _sources(
+    settings: Settings, profile: Profile | None, name: str, entered: Mapping[str, EnteredKey]
+) -> tuple[str, ...]:
+    """What turns it on, in the order in which they count."""
+    named = (*(profile.key_env if profile else ()), _variable(name, "BASE_URL"))
+    found = {
+        "credential": name in entered,
+        "file": name in settings.providers,
+        "environment": any(settings.environment.get(variable) for variable in named),
+        "built-in": profile is not None and profile.built_in,
+    }
+    return tuple(source for source, there in found.items() if there)
+
+
+def _provider(settings: Settings, known: Profile | None, name: str, key: EnteredKey | None) -> ProviderConfig:
+    table = settings.providers.get(name, {})
+    profile = known or Profile(name, table.get("base_url", ""), wire=table["wire"])
+    of_environment = settings.environment.get(_variable(name, "BASE_URL"))
+    base_url = (key and key.base_url) or table.get("base_url") or of_environment or profile.base_url
+    if known is None and not base_url:
+        raise ConfigurationError(f"providers.{name}: base_url is missing.")
+    return ProviderConfig(
+        name=name,
+        profile=profile,
+        base_url=base_url,
+        credentials=(key.secret,) if key else _credentials(settings, profile, name, table),
+        models=tuple(table.get("models", ("*",))),
+        deadlines=_deadlines(settings, table.get("deadlines", {})),
+    )
+
+
+def _deadlines(settings: Settings, own: Mapping[str, float]) -> Deadlines:
+    """A limit on headers that nobody set must not cut an answer that takes minutes to generate, and is billed."""
+    chosen = {**settings.deadlines, **own}
+    deadlines = Deadlines(**chosen, heartbeat=settings.server["heartbeat"])
+    return replace(deadlines, answer=chosen.get("headers", deadlines.total))
+
+
+def _credentials(settings: Settings, profile: Profile, name: str, table: Mapping[str, Any]) -> tuple[str, ...]:
+    named = table.get("api_key_env")
+    if named and not settings.environment.get(named):
+        raise ConfigurationError(f"providers.{name}: the environment variable {named} is not set.")
+    names = (named,) if named else (*profile.key_env, _variable(name, "API_KEY"))
+    return tuple(value for value in [next(filter(None, map(settings.environment.get, names)), None)] if value)
+
+
+def _variable(provider: str, suffix: str) -> str:
+    return f"{provider.upper().replace('-', '_')}_{suffix}"
+
+
+def price_book(
+    settings: Settings, configured: Sequence[ProviderConfig], entered: Mapping[str, Price] = NONE_ENTERED
+) -> PriceBook:
+    """The providers' list prices, below the file's, below those `entered`; the version is the hash of the whole set."""
+    prices = {**list_prices(configured), **settings.prices, **entered}
+    canonical = orjson.dumps(sorted((name, repr(price)) for name, price in prices.items()))
+    return PriceBook(hashlib.sha256(canonical).hexdigest()[:12], prices)
