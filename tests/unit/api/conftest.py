@@ -1,6 +1,7 @@
 """The HTTP API on the services of `tests.world`, without a socket."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from dependency_injector import containers, providers
@@ -92,6 +93,43 @@ class Site:
         )
 
 
+class Stage:
+    """One application for many worlds: to build it takes a hundred times as long as most tests.
+
+    What it was built with asks the world that is on stage at the moment.
+    """
+
+    def __init__(self) -> None:
+        self.enter(World())
+        self.container = a_container(self.world, self.health)
+        for name in WIRED:
+            getattr(self.container, name).override(providers.Object(OnStage(self, name)))
+        self.container.health.override(providers.Callable(lambda: self.health))
+        self.container.new_id.override(providers.Object(self._next_id))
+        self.container.wire(modules=MODULES, warn_unresolved=True)
+        self.app = an_app(self.container)
+
+    def enter(self, world: World) -> None:
+        self.world, self.health, self.new_id = world, a_health(world), counting_ids()
+
+    def _next_id(self, prefix: str) -> str:
+        return self.new_id(prefix)
+
+
+class OnStage:
+    """Whatever the current world has under this name."""
+
+    def __init__(self, stage: Stage, name: str) -> None:
+        self._stage = stage
+        self._name = name
+
+    def __getattr__(self, attribute: str):
+        return getattr(getattr(self._stage.world, self._name), attribute)
+
+    def __call__(self, *arguments):
+        return getattr(self._stage.world, self._name)(*arguments)
+
+
 def a_container(world: World, health: HealthService) -> containers.DynamicContainer:
     """What `infrastructure.container` offers to the API, on fakes."""
     container = containers.DynamicContainer()
@@ -110,11 +148,29 @@ def a_container(world: World, health: HealthService) -> containers.DynamicContai
     return container
 
 
+def a_health(world: World) -> HealthService:
+    return HealthService(world.in_flight, {}, {}, lambda: "0001", "c0ffee")
+
+
 def an_app(container: containers.DynamicContainer) -> Flask:
     app = Flask("parley", static_folder=None)
     app.extensions["parley"] = container
     init_api(app)
     return app
+
+
+@contextmanager
+def wired(container: containers.DynamicContainer, stage: Stage) -> Iterator[None]:
+    """Wiring is global: while this container has it, the one on stage has not."""
+    container.wire(modules=MODULES, warn_unresolved=True)
+    yield
+    container.unwire()
+    stage.container.wire(modules=MODULES, warn_unresolved=True)
+
+
+@pytest.fixture(scope="session")
+def stage() -> Stage:
+    return Stage()
 
 
 @pytest.fixture
@@ -123,26 +179,28 @@ def world() -> World:
 
 
 @pytest.fixture
-def health(world: World) -> HealthService:
-    return HealthService(world.in_flight, {}, {}, lambda: "0001", "c0ffee")
-
-
-@pytest.fixture
-def container(world: World, health: HealthService) -> Iterator[containers.DynamicContainer]:
-    container = a_container(world, health)
-    container.wire(modules=MODULES, warn_unresolved=True)
-    yield container
-    container.unwire()
+def container(world: World, stage: Stage) -> Iterator[containers.DynamicContainer]:
+    container = a_container(world, a_health(world))
+    with wired(container, stage):
+        yield container
 
 
 @pytest.fixture
 def app(container: containers.DynamicContainer) -> Flask:
+    """An application of one's own, to be changed."""
     return an_app(container)
 
 
 @pytest.fixture
-def site(world: World, app: Flask) -> Site:
-    return Site(world, app)
+def site(request: pytest.FixtureRequest, world: World, stage: Stage) -> Site:
+    stage.enter(world)
+    own = "app" in request.fixturenames or "container" in request.fixturenames
+    return Site(world, request.getfixturevalue("app") if own else stage.app)
+
+
+@pytest.fixture
+def health(site: Site, stage: Stage) -> HealthService:
+    return stage.health
 
 
 @pytest.fixture
@@ -153,13 +211,12 @@ def admin(site: Site) -> Site:
 
 
 @pytest.fixture(scope="module")
-def shared_site() -> Iterator[Site]:
-    """One for a whole file, whose tests change nothing; not to be mixed with `site`, since wiring is global."""
+def shared_site(stage: Stage) -> Iterator[Site]:
+    """One for a whole file, whose tests change nothing but may add routes; not to be mixed with `site`."""
     world = World()
-    container = a_container(world, HealthService(world.in_flight, {}, {}, lambda: "0001", "c0ffee"))
-    container.wire(modules=MODULES, warn_unresolved=True)
-    yield Site(world, an_app(container))
-    container.unwire()
+    container = a_container(world, a_health(world))
+    with wired(container, stage):
+        yield Site(world, an_app(container))
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ every_way = pytest.mark.parametrize(("path", "body"), WAYS, ids=["whole", "strea
 
 
 @pytest.fixture
-def limit(site):
+def limit(app, site):
     """Sets what the caller's key may use."""
-    init_limits(site.app, counters=MemoryCounters(site.world.clock), record=site.world.record)
+    init_limits(app, counters=MemoryCounters(site.world.clock), record=site.world.record)
 
     def put(**limits):
         with site.world.begin() as work:
