@@ -34,6 +34,7 @@ check: .venv/test.stamp ## format, lint, types, import contracts, security
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/bandit -q -c pyproject.toml -r domain application adapters api infrastructure -ll -ii
+	$(BIN)/pytest -q tests/unit/test_dangerous_code.py  # our own rules
 
 format: .venv/test.stamp ## put the code into shape
 	$(BIN)/ruff format --quiet .

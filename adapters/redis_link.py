@@ -1,5 +1,6 @@
 """The way to Redis that the cache, the counters and the signals share."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -23,6 +24,12 @@ SETTINGS: dict[str, Any] = {
     "driver_info": None,  # the same
 }
 """Without them redis-py waits 5 s and tries 10 times. Seconds. No option in an address may widen them."""
+
+TURNS = 30
+"""Calls at the same time; the signals' listener has a connection of its own, and a second one while it changes."""
+
+_PATIENCE = 0.25
+"""Seconds that a call waits for its turn, before it is answered as if Redis were away."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,12 +58,16 @@ def connect(url: str) -> Redis:
 
 
 class RedisLink:
-    """Calls to Redis that never raise, and never wait for a server that does not answer."""
+    """Calls to Redis that never raise, and never wait for a server that does not answer.
+
+    More calls at once than there are connections take turns: who went on without Redis would not be counted there.
+    """
 
     def __init__(self, client: Redis, breaker: Breaker, record: Record) -> None:
         self.client = client
         self._breaker = breaker
         self._record = record
+        self._turns = threading.BoundedSemaphore(TURNS)
 
     def ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """What `call` returns, or None when there is no answer.
@@ -64,8 +75,14 @@ class RedisLink:
         Only silence counts for the breaker. A server that refuses a write (out of memory, read-only) answers at once
         and may still serve reads; that all connections are taken says nothing about the server.
         """
-        if not self._breaker.allows():
+        if not self._turns.acquire(timeout=_PATIENCE):
             return None
+        try:
+            return self._ask(call, *args, **kwargs) if self._breaker.allows() else None
+        finally:
+            self._turns.release()
+
+    def _ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         try:
             reply = call(*args, **kwargs)
         except MaxConnectionsError:

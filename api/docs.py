@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import orjson
-from flask import Blueprint, current_app
+from flask import Blueprint, current_app, request
 
 from api.answer import PAGE_HEADERS, Answer, json_answer
 from api.auth import PUBLIC, requires
@@ -27,7 +27,8 @@ def openapi() -> Answer:
     """The document, built once per process."""
     cache = current_app.extensions
     if _CACHE not in cache:
-        cache[_CACHE] = orjson.dumps(build_document(current_app), option=orjson.OPT_INDENT_2)
+        document = build_document(current_app) | {"servers": [{"url": request.script_root or "/"}]}
+        cache[_CACHE] = orjson.dumps(document, option=orjson.OPT_INDENT_2)
     return json_answer(cache[_CACHE])
 
 

@@ -15,6 +15,7 @@ from domain.errors import ParleyError
 STATUS: dict[type[ParleyError], int] = {
     errors.ParleyError: 500,
     errors.InvalidRequest: 400,
+    errors.IdempotencyKeyReused: 422,
     errors.PayloadTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.RequestTimeout: 408,
@@ -24,6 +25,7 @@ STATUS: dict[type[ParleyError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.RateLimited: 429,
+    errors.RequestAbandoned: 502,
     errors.Unavailable: 503,
     errors.Cancelled: 499,  # nginx's convention: the caller ended it
     errors.ProviderError: 502,
@@ -54,8 +56,8 @@ _HTTP = {
     413: ("request_too_large", "The request is too large."),
     415: ("unsupported_media_type", "The body has a type that is not accepted here."),
 }
-_RETRIED_BY_SDKS = frozenset({408, 409, 429})
-"""Beside all 5xx; where a retry is useless, `x-should-retry: false` stops them."""
+_RETRIED_BY_SDKS = frozenset({408, 409, 422, 429})
+"""Beside all 5xx, by one or the other; where a retry is useless, `x-should-retry: false` stops them."""
 
 _RETRY_AFTER = {429: 1, 503: 2}
 """Seconds, where whoever raised the error knew no better."""

@@ -37,7 +37,8 @@ _BODY = {
 }
 _PAID = {
     404: "No such model or session",
-    409: "Another message of this session is being answered",
+    409: "Another message of this session, or the first request with this idempotency key, is being answered",
+    422: "The idempotency key belongs to another request",
     499: "The generation was stopped",
     502: "The provider failed",
     504: "The provider took too long",
@@ -49,6 +50,7 @@ _BY_OPERATION = {
     "getOwnKey": {404: "A login has no key"},
     "register": {403: "Registration needs an invitation"},
     "login": {401: "Wrong address, password or code", 403: "With a cookie: not one of our own pages"},
+    "removeSecondFactor": {404: "There is no second factor"},
     "getOidc": {404: "There is no identity provider"},
     "startOidc": {404: "There is no identity provider"},
     "finishOidc": {404: "There is no identity provider"},

@@ -16,6 +16,9 @@ from application.in_flight import InFlight
 from application.ports import Clock
 
 EXTENSION = "parley-paid"
+KEYED = "HTTP_IDEMPOTENCY_KEY"
+"""In the WSGI environment of a request with an idempotency key. Such a call goes on without its client, who may ask
+for its answer again."""
 
 _SEND_BUFFER = 128 * 1024
 """Bytes, which Linux doubles: what the kernel keeps of a stream whose client does not read."""
@@ -53,7 +56,7 @@ class PaidCall:
         self._calls = calls
         self._handed_over = False
         self._client = environ.get("gunicorn.socket")
-        self._watch: Watch | None = watch(environ, call.cancellation)
+        self._watch: Watch | None = None if KEYED in environ else watch(environ, call.cancellation)
 
     @property
     def began_at(self) -> int:

@@ -71,6 +71,10 @@ class Keys(Protocol):
 
     def get(self, key_id: str) -> ApiKey | None: ...
 
+    def lock(self, key_id: str) -> ApiKey | None:
+        """As stored now, to be saved: nobody else changes the key until the unit ends."""
+        ...
+
     def page(self, user_id: str | None, team_id: str | None, limit: int, before: str | None) -> list[ApiKey]:
         """Newest first by id; of all users or teams where None. With `team_id` only keys that the team shares."""
         ...
@@ -151,6 +155,10 @@ class OneTimeTokens(Protocol):
         """False when there is no such unused token."""
         ...
 
+    def withdraw_all(self, user_id: str, email: str, at: datetime) -> None:
+        """Every unused one of the user, and every unused one that was made for the address."""
+        ...
+
     def sweep(self, before: datetime) -> int:
         """Forget up to 1,000 that ran out before; returns how many."""
         ...
@@ -206,6 +214,10 @@ class Throttles(Protocol):
         ...
 
     def clear(self, key: str) -> None: ...
+
+    def refund(self, key: str) -> None:
+        """Take one attempt back; a wait that has begun goes on."""
+        ...
 
     def sweep(self, before: datetime) -> int:
         """Forget what began and was blocked before; returns how many."""

@@ -3,18 +3,19 @@
 What strangers can ask (register, forgot) answers the same, with the same work, whether or not an account exists.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from application import attempts
 from application.auditing import Auditor, Change
 from application.erasure import erase
+from application.mails import HOUR, PER_HOUR
 from application.passwords import PasswordRules
 from application.ports import Clock, NewId, NewSecret, PasswordHasher
 from application.proofs import PasswordProof, found, locked, settled
 from application.store import Begin, UnitOfWork
-from domain.api_key import digest
+from domain.api_key import SECRET_LENGTH, digest
 from domain.audit import SYSTEM, Actor
-from domain.errors import Conflict, InvalidRequest, NotFound, RegistrationClosed
+from domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, RegistrationClosed
 from domain.mail import Locale, MailKind, QueuedMail
 from domain.one_time_token import OneTimeToken, Purpose
 from domain.user import Principal, Role, User, canonical_email
@@ -25,9 +26,9 @@ class Registration:
     """`invite` is the token of an invitation, which decides address and role."""
 
     email: str
-    password: str
+    password: str = field(repr=False)
     name: str = ""
-    invite: str | None = None
+    invite: str | None = field(default=None, repr=False)
     locale: Locale = Locale.EN
     ip: str = ""
 
@@ -39,7 +40,7 @@ class Profile:
     name: str | None = None
     locale: Locale | None = None
     email: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class AccountService:
     """`open`, `invite` or `closed`."""
     mails: bool = False
     """Whether there is a mail server: without one an address cannot be confirmed, so it counts as confirmed."""
+    fixed_addresses: bool = False
+    """Whether users keep the address they have: single sign-on believes addresses, and none could be confirmed."""
 
     def register(self, order: Registration) -> None:
         """Says nothing about who has an account: only the owner of a taken address hears of it, by mail.
@@ -90,11 +93,13 @@ class AccountService:
         """A new address ends the other logins. With mails the old one stays until the new one is confirmed.
 
         Raises Conflict for a taken address; InvalidCredentials and RateLimited without the right password for a new
-        one.
+        one; RateLimited for one that was asked too often, Forbidden where addresses are fixed.
         """
         principal.require_login()
         email = None if profile.email is None else canonical_email(profile.email)
         moves = email not in (None, self.me(principal).email)
+        if moves and self.fixed_addresses:
+            raise Forbidden("Without a mail server nobody can show that a new address is theirs, so it stays.")
         proved = self._proof().ask(principal, profile.password or "") if moves else None
         with self.begin() as work:
             user = locked(work, principal.user_id) if proved is None else settled(work, proved)
@@ -241,15 +246,27 @@ class AccountService:
         return changed
 
     def _offer(self, work: UnitOfWork, user: User, email: str) -> User:
-        """Ask at the new address; the old one stays until then, so that a wrong one locks nobody out."""
+        """Ask at the new address; the old one stays until then, so that a wrong one locks nobody out.
+
+        The token is stored now, with a secret that nobody knows, and gets the one of the mail when that is sent: so
+        what withdraws tokens also ends what still waits in the queue.
+        """
         if work.users.by_email(email) is not None:
             raise Conflict("This e-mail address is taken.", param="email")
-        self._mail(work, MailKind.CONFIRM, email, Locale(user.locale), subject_id=user.id)
+        now, purpose = self.clock.now(), Purpose.CONFIRM
+        if work.tokens.issued(purpose, email, now - HOUR) >= PER_HOUR:
+            attempts.refuse(int(HOUR.total_seconds()))
+        work.tokens.withdraw_all(user.id, user.email, now)
+        secret, ends = self.new_secret(SECRET_LENGTH), now + purpose.lifetime
+        asked = OneTimeToken(self.new_id("ott"), purpose, digest(secret), email, now, ends, user.id)
+        work.tokens.add(asked)
+        self._mail(work, MailKind.CONFIRM, email, Locale(user.locale), subject_id=asked.id)
         return user
 
     def _move(self, work: UnitOfWork, user: User, email: str, actor: Actor) -> User:
         moved = replace(user, email=email, confirmed=True)
         work.users.save(moved)
+        work.tokens.withdraw_all(user.id, user.email, self.clock.now())
         if moved.email != user.email:
             self._mail(work, MailKind.EMAIL_CHANGED, user.email, Locale(user.locale))
         self.auditor.write(work, actor, Change("user.change", user.id, _facts(user), _facts(moved)))
@@ -258,6 +275,7 @@ class AccountService:
     def _set_password(self, work: UnitOfWork, user: User, password_hash: str, keep: str | None = None) -> None:
         work.users.save(replace(user, password_hash=password_hash))
         work.logins.end_all(user.id, self.clock.now(), but=keep)
+        work.tokens.withdraw_all(user.id, user.email, self.clock.now())
         self._mail(work, MailKind.PASSWORD_CHANGED, user.email, Locale(user.locale))
 
     def _mail(

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from domain.audit import AuditEntry
-from domain.limits import Bound, BudgetStanding, Hold, Kind, Limits, Unit, Window
+from domain.limits import Bound, Budget, BudgetStanding, Hold, Kind, Limits, Unit, Window
 from domain.provider_credential import PriceChange, ProviderCredential
 
 
@@ -16,7 +16,7 @@ class LimitBook(Protocol):
         ...
 
     def put(self, kind: Kind, subject_id: str, limits: Limits) -> None:
-        """NO_LIMITS forgets the subject."""
+        """NO_LIMITS forgets the subject. The windows of a budget that is new here begin again, with the ledger."""
         ...
 
     def all(self, kind: Kind) -> list[Bound]:
@@ -57,6 +57,10 @@ class Budgets(Protocol):
 
         A record of such a request that turns up later after all is still counted as used.
         """
+        ...
+
+    def inherit(self, heir_id: str, key_id: str, budgets: Sequence[Budget], at: datetime) -> None:
+        """The current windows of a new key begin with what another one has used and reserved in its own."""
         ...
 
     def standing(self, kind: Kind, subject_id: str, unit: Unit, window: Window, period: date) -> BudgetStanding: ...

@@ -53,6 +53,8 @@ class Defaults:
     shadow: bool = False
     outage_cap: int = 1_000_000_000
     """Nano-units that one key may spend per worker while the database is away."""
+    workers: int = 1
+    """Of all machines together: each may then spend its part of what was left of a budget."""
 
 
 def expected_output(options: Mapping[str, Any], card: ModelCard) -> int:
@@ -201,12 +203,15 @@ class Admission:
         short = [(it, rest) for it, rest in zip(asked, rests, strict=True) if rest < 0]
         refused = next(((it, rest) for it, rest in short if it.claim.enforced), None)
         if refused is not None:
-            self.allowance.learn(claims, [rest + claim.hold.amount for rest, claim in zip(rests, claims, strict=True)])
+            self._learn(claims, [rest + claim.hold.amount for rest, claim in zip(rests, claims, strict=True)])
             self._hit(refused[0].bound, "budget", shadow=False)
             raise refused[0].refusal(refused[1], now)
-        self.allowance.learn(claims, rests)
+        self._learn(claims, rests)
         for it, _ in short:
             self._hit(it.bound, "budget", shadow=True)
+
+    def _learn(self, claims: Sequence[Claim], rests: Sequence[int]) -> None:
+        self.allowance.learn(claims, [rest // self.defaults.workers for rest in rests])
 
     def _claim_alone(self, ask: Ask, request_id: str, asked: Sequence[Wanted], now: datetime) -> None:
         try:

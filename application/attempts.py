@@ -15,6 +15,11 @@ def account(email: str) -> Counter:
     return f"login:{email}", ACCOUNT
 
 
+def proof(user_id: str) -> Counter:
+    """Guesses of somebody who is logged in: strangers who guess at the account do not keep its user from proving."""
+    return f"proof:{user_id}", ACCOUNT
+
+
 def visitor(ip: str) -> Counter:
     """Logins from one network, whoever they are for."""
     return f"ip:{network_of(ip)}", ADDRESS
@@ -50,6 +55,11 @@ def refuse(wait: int) -> None:
     """Raises RateLimited. Call it when the transaction is over, which else would forget the attempt."""
     if wait:
         raise RateLimited(f"Too many attempts. Try again in {wait} s.", retry_after=wait)
+
+
+def refund(work: UnitOfWork, counter: Counter) -> None:
+    """The attempt was a good one, and takes back nothing but itself: others count by the same counter."""
+    work.throttles.refund(counter[0])
 
 
 def forget(work: UnitOfWork, counter: Counter) -> None:

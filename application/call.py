@@ -21,3 +21,5 @@ class Call:
     streamed: bool
     standing: TokenStanding | None = None
     """Known from admission on, where tokens are limited."""
+    dialled: bool = False
+    """From here on a provider may have got it: what happens now is its end, and not a reason to make it again."""

@@ -19,6 +19,7 @@ def erase(work: UnitOfWork, user: User, at: datetime, heir: User | None = None) 
     they are revoked. That an enabled owner is left is for the caller to see to.
     """
     work.logins.end_all(user.id, at)
+    work.tokens.withdraw_all(user.id, user.email, at)
     for key in each(partial(work.keys.page, user.id, None)):
         if not bequeath(work, key, user, heir or _lead(work, key.team_id, user.id)):
             work.keys.revoke(key.id, at)
@@ -28,12 +29,14 @@ def erase(work: UnitOfWork, user: User, at: datetime, heir: User | None = None) 
         work.teams.remove_member(membership.team_id, user.id)
     work.factors.remove(user.id)
     work.identities.forget(user.id)
+    work.idempotency.forget(user.id)
     work.limits.put(Kind.USER, user.id, NO_LIMITS)
     work.users.save(_anonymous(user))
 
 
 def bequeath(work: UnitOfWork, key: ApiKey, maker: User, heir: User | None) -> bool:
     """Let a team's key go on in the name of `heir`, with at most the rights that it had; False when it cannot."""
+    key = work.keys.lock(key.id) or key
     # The token is known to people who have not the heir's role: what the key could not do, it must not learn now.
     scopes = rights_of(maker.role) & (key.scopes or rights_of(maker.role))
     if key.revoked_at is not None or key.team_id is None or heir is None or not scopes:

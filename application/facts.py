@@ -125,6 +125,13 @@ class MailSent:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestRepeated:
+    """A request whose idempotency key is taken. `outcome` is `replayed` or the code of the error that it got."""
+
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
 class LimitHit:
     """A call met a limit. `kind` is whose limit, `metric` is `requests`, `tokens`, `concurrency` or `budget`.
 

@@ -20,6 +20,8 @@ from domain.limits import Hold
 from domain.usage import Source, Usage
 from domain.user import Principal
 
+_READ = ("tools", "functions", "response_format", "prediction")
+"""Options that the model reads, so that they are paid for like messages."""
 _PROGRESS_SECONDS = 0.5
 _APPLIED_SECONDS = 2.0
 
@@ -83,7 +85,8 @@ class Generation:
         self._started = books.clock.monotonic()
         self._heard = Heard(keep=order.turn is not None)
         self._next_report = self._started + _PROGRESS_SECONDS
-        self._prompt_tokens = tokens.estimate_prompt(order.messages, order.options.get("tools"))
+        read = [order.options[name] for name in _READ if name in order.options]
+        self._prompt_tokens = tokens.estimate_prompt(order.messages, read)
 
     @property
     def attempts(self) -> int:

@@ -44,6 +44,7 @@ class Generations:
 
     def complete(self, generation: Generation) -> Outcome:
         order = generation.order
+        generation.call.dialled = True
         try:
             completion = order.deployment.chat.complete(generation.prompt(), generation.call.cancellation)
             return generation.finish(completion)
@@ -72,6 +73,8 @@ class Stream(Generic[Answer]):
         self.attempts = 0
         self.first_event_ms = 0
         """From OPEN to the first event, or to the moment when the gate gave up waiting for it."""
+        self.finished = False
+        """Settled with a good end: the answer is the next item, and the last."""
         self._generation = generation
         self._answer = answer
         self._source: Iterator[list[Delta] | Completion] = iter(())
@@ -85,6 +88,7 @@ class Stream(Generic[Answer]):
     def start(self, until: float) -> None:
         """Dial, and block until the first event or the closing is in, or the monotonic clock says `until`."""
         generation = self._generation
+        generation.call.dialled = True
         try:
             self._source = generation.order.deployment.chat.stream(generation.prompt(), generation.call.cancellation)
             self._wait(until)
@@ -114,7 +118,9 @@ class Stream(Generic[Answer]):
     def _items(self) -> Iterator[list[Delta] | Answer]:
         for item in chain(self._waiting, self._heard):
             if isinstance(item, Completion):
-                yield self._answer(self._generation.finish(item))
+                answer = self._answer(self._generation.finish(item))
+                self.finished = True
+                yield answer
                 return
             yield item
 

@@ -37,7 +37,10 @@ def require_end(work: UnitOfWork, principal: Principal, expires_at: datetime | N
 
 def visible(work: UnitOfWork, principal: Principal, key_id: str) -> ApiKey:
     """Raises NotFound."""
-    key = work.keys.get(key_id)
+    return _seen(work, principal, work.keys.get(key_id))
+
+
+def _seen(work: UnitOfWork, principal: Principal, key: ApiKey | None) -> ApiKey:
     if key is None or not _may_see(work, principal, key):
         raise NotFound
     return key
@@ -50,9 +53,10 @@ def _may_see(work: UnitOfWork, principal: Principal, key: ApiKey) -> bool:
 
 
 def changeable(work: UnitOfWork, principal: Principal, key_id: str) -> ApiKey:
-    """Raises NotFound, and Forbidden for a team's key where the caller is a mere member."""
+    """The key, locked. Raises NotFound, and Forbidden for a team's key where the caller is a mere member."""
     authorize(work, principal)
-    key = visible(work, principal, key_id)
+    visible(work, principal, key_id)  # before it is locked: nobody holds up the keys of strangers
+    key = _seen(work, principal, work.keys.lock(key_id))
     if key.team_id is not None and not leads(work, principal, key.team_id):
         raise Forbidden("Only those who lead the team can change its keys.")
     return key

@@ -24,7 +24,7 @@ from domain.api_key import KID_LENGTH, SECRET_LENGTH, ApiKey, compose, digest
 from domain.audit import SYSTEM, Actor
 from domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from domain.limits import NO_LIMITS, Kind, Limits
-from domain.user import EVERYDAY, Principal, Scope, User, canonical_email
+from domain.user import EVERYDAY, Principal, Scope, User, canonical_email, rights_of
 
 OVERLAP = timedelta(hours=24)
 """How long a rotated key goes on, unless the caller says otherwise."""
@@ -114,7 +114,10 @@ class KeyService:
         return after
 
     def rotate(self, principal: Principal, key_id: str, overlap: timedelta, actor: Actor) -> tuple[ApiKey, str]:
-        """A new key, in the caller's name, with the same scopes and limits; the old one goes on for `overlap`.
+        """A new key, in the caller's name, with the same rights and limits; the old one goes on for `overlap`.
+
+        Its budgets begin with what the old key has used of them. While both work, each can spend what is left: that is
+        no more than whoever may rotate can have anyway, by making a key without limits.
 
         Raises Conflict for a key that was rotated, revoked or has expired, Forbidden as `create` does.
         """
@@ -123,10 +126,12 @@ class KeyService:
             old = changeable(work, principal, key_id)
             if old.replaced_by is not None or not old.works(now):
                 raise Conflict("The key was rotated or revoked, or has expired.")
-            require_rights(principal, old.scopes)
+            scopes = _scopes_for(work, principal, old)
+            require_rights(principal, scopes)
             require_end(work, principal, old.expires_at)
-            order = KeyOrder(old.name, old.scopes, old.models, old.limits, old.team_id, old.expires_at)
+            order = KeyOrder(old.name, scopes, old.models, old.limits, old.team_id, old.expires_at)
             new, token = self._make(work, principal.user_id, order, actor)
+            work.budgets.inherit(new.id, old.id, old.limits.budgets, now)
             ends = min(now + overlap, old.expires_at or datetime.max.replace(tzinfo=now.tzinfo))
             replaced = replace(old, replaced_by=new.id, expires_at=ends)
             work.keys.save(replaced)
@@ -232,6 +237,14 @@ class KeyService:
             work.keys.revoke(key.id, now)
             change = Change("key.revoke", key.id, {"revoked_at": None}, {"revoked_at": now.isoformat()})
             self.auditor.write(work, actor, change)
+
+
+def _scopes_for(work: UnitOfWork, principal: Principal, key: ApiKey) -> frozenset[Scope]:
+    """Of a key's heir: what was all of its maker's role must not become all of a mightier one."""
+    maker = work.users.get(key.user_id)
+    if key.scopes or maker is None or maker.id == principal.user_id:
+        return key.scopes
+    return rights_of(maker.role) & rights_of(principal.role)
 
 
 def _is_word(text: str) -> bool:

@@ -32,7 +32,10 @@ class BudgetState:
 
 @dataclass(frozen=True, slots=True)
 class LimitAdmin:
-    """Every method requires the scope `admin` (and a recent login), except `standing`."""
+    """Every method requires the scope `admin` (and a recent login), except `standing`.
+
+    Only owners touch the limits and keys of owners; those of teams and of the installation are not anybody's own.
+    """
 
     begin: Begin
     clock: Clock
@@ -59,6 +62,8 @@ class LimitAdmin:
         principal.require(Scope.ADMIN)
         with self.begin() as work:
             key = _require_subject(work, kind, subject_id)
+            mine = subject_id if kind is Kind.USER else None
+            _require_power(work, principal, mine if key is None else key.user_id)
             former = work.limits.get(kind, subject_id)
             if former == limits:
                 return
@@ -87,6 +92,7 @@ class LimitAdmin:
         now = self.clock.now()
         with self.begin() as work:
             key = _require_key(work, key_id)
+            _require_power(work, principal, key.user_id)
             if key.revoked_at is not None:
                 return
             work.keys.revoke(key_id, now)
@@ -115,6 +121,13 @@ def _require_subject(work: UnitOfWork, kind: Kind, subject_id: str) -> ApiKey | 
     if not exists:
         raise NotFound
     return None
+
+
+def _require_power(work: UnitOfWork, principal: Principal, user_id: str | None) -> None:
+    """Raises Forbidden."""
+    user = None if user_id is None else work.users.get(user_id)
+    if user is not None:
+        principal.require_power_over(user.role)
 
 
 def _require_key(work: UnitOfWork, key_id: str) -> ApiKey:

@@ -1,18 +1,21 @@
 """Logging in and out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from application import attempts
 from application.auditing import Auditor
 from application.ports import Clock, NewId, NewSecret, PasswordHasher
-from application.proofs import PasswordProof, found, locked, settled
+from application.proofs import PasswordProof, found, settled
 from application.second_factor import SecondFactorService
 from application.store import Begin, UnitOfWork
 from domain.api_key import KID_LENGTH, SECRET_LENGTH, compose, digest
-from domain.errors import InvalidCredentials, NotFound
+from domain.errors import InvalidCredentials, NotFound, SecondFactorRequired
 from domain.login import ENVIRONMENT, Login
 from domain.user import Principal, User, canonical_email
+
+MOST_LOGINS = 100
+"""Of one user. So many end in one transaction, whoever piled them up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,8 @@ class Attempt:
     """`code` is the second factor: six digits, or a recovery code."""
 
     email: str
-    password: str
-    code: str | None = None
+    password: str = field(repr=False)
+    code: str | None = field(default=None, repr=False)
     ip: str = ""
     user_agent: str = ""
 
@@ -32,7 +35,7 @@ class NewLogin:
 
     login: Login
     user: User
-    token: str
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,11 @@ class LoginService:
         right = self.passwords.verify(None if known is None else known.password_hash, attempt.password)
         if known is None or not right or not known.confirmed or known.disabled:
             raise InvalidCredentials
-        self.factors.demand(known, attempt.code)
+        self._demand(known, attempt)
         renewed = self._renewed(known, attempt.password)
         with self.begin() as work:
-            user = settled(work, known, found if renewed is None else locked)
+            attempts.refund(work, attempts.visitor(attempt.ip))
+            user = settled(work, known)
             self.factors.check(work, user, attempt.code)
             if renewed is not None:
                 user = replace(user, password_hash=renewed)
@@ -68,7 +72,10 @@ class LoginService:
             return self.issue(work, user, attempt.ip, attempt.user_agent)
 
     def issue(self, work: UnitOfWork, user: User, ip: str, user_agent: str) -> NewLogin:
-        """A login for whoever proved to be `user` in another way (OIDC)."""
+        """A login for whoever proved to be `user`, who must be locked: what ends all logins then ends this one too."""
+        for oldest in work.logins.of_user(user.id)[MOST_LOGINS - 1 :]:
+            work.logins.end(oldest.id, user.id, self.clock.now())
+            self.forget(oldest.kid)
         now, kid = self.clock.now(), self.new_secret(KID_LENGTH)
         token = compose(ENVIRONMENT, kid, self.new_secret(SECRET_LENGTH))
         login = Login(self.new_id("login"), kid, user.id, digest(token), now, now, now, ip, user_agent)
@@ -127,6 +134,15 @@ class LoginService:
             user = work.users.by_email(email)
         attempts.refuse(wait)
         return user
+
+    def _demand(self, known: User, attempt: Attempt) -> None:
+        """Whoever is asked for the second factor comes again: for the network both steps are one good login."""
+        try:
+            self.factors.demand(known, attempt.code)
+        except SecondFactorRequired:
+            with self.begin() as work:
+                attempts.refund(work, attempts.visitor(attempt.ip))
+            raise
 
     def _renewed(self, user: User, password: str) -> str | None:
         outdated = user.password_hash is not None and self.passwords.outdated(user.password_hash)

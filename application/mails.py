@@ -8,23 +8,25 @@ from application.facts import MailSent
 from application.ports import Clock, Mailer, NewSecret, Record
 from application.store import Begin, UnitOfWork
 from domain.api_key import SECRET_LENGTH, digest
-from domain.errors import MailUnavailable
+from domain.errors import MailUnavailable, RecipientRefused
 from domain.mail import Mail, MailKind, QueuedMail
 from domain.one_time_token import OneTimeToken, Purpose
+from domain.throttle import Rule
 from domain.user import User
 
 GIVE_UP = timedelta(days=2)
 LEASE = timedelta(minutes=2)
 """Until then nobody else sends the mail: longer than a mail server takes, unless it is slow at every step."""
+HOUR = timedelta(hours=1)
 PER_HOUR = 3
 """Mails with a reset (or a confirmation) to one address; more are dropped silently."""
 
+_TOLD = Rule(free=PER_HOUR, window=HOUR, first=HOUR, longest=HOUR)
 _FIRST_WAIT = timedelta(minutes=1)
 _LONGEST_WAIT = timedelta(hours=1)
 _DOUBLINGS = 6
 """Of the first wait, until it is longer than the longest."""
 _AT_ONCE = 50
-_HOUR = timedelta(hours=1)
 
 _PAGES = {
     MailKind.RESET: "/reset",
@@ -49,7 +51,8 @@ class MailService:
         """Send what is due; returns how many mails left.
 
         A refused mail waits 1 min, then twice as long each time, up to an hour, and is given up after GIVE_UP. The
-        first refusal ends the round: a server that is down is asked once, not once per mail. The token in a mail is
+        first refusal ends the round: a server that is down is asked once, not once per mail. One that is because of the
+        address does not: strangers choose addresses, and shall not stop the mails of others. The token in a mail is
         made here, so the queue holds no secret; no transaction is open while a server is spoken to.
         """
         sent = 0
@@ -60,9 +63,10 @@ class MailService:
             queued, mail = claimed
             if mail is None:
                 continue
-            if not self._send(queued, mail):
+            try:
+                sent += self._send(queued, mail)
+            except MailUnavailable:
                 break
-            sent += 1
         return sent
 
     def _claim(self) -> tuple[QueuedMail, Mail | None] | None:
@@ -79,11 +83,15 @@ class MailService:
         return queued, mail
 
     def _send(self, queued: QueuedMail, mail: Mail) -> bool:
+        """Raises MailUnavailable for a server that is of no use now."""
         try:
             self.mailer.send(mail)
-        except MailUnavailable as error:
+        except RecipientRefused as error:
             self._refused(queued, error.message)
             return False
+        except MailUnavailable as error:
+            self._refused(queued, error.message)
+            raise
         with self.begin() as work:
             work.outbox.done(queued.id)
         self.record(MailSent(queued.kind, "sent"))
@@ -103,16 +111,24 @@ class MailService:
         """Known and unknown addresses cost the same look-ups, and a mail to nobody is dropped without a trace."""
         link = self.public_url + _PAGES[queued.kind]
         match queued.kind:
+            case MailKind.INVITE | MailKind.CONFIRM if queued.subject_id is not None:
+                secret = self._renewed(work, queued.subject_id, Purpose(queued.kind.value), now)
             case MailKind.RESET | MailKind.CONFIRM:
                 secret = self._token(work, queued, now)
             case MailKind.INVITE:
-                secret = self._renewed(work, queued.subject_id or "", Purpose.INVITE, now)
+                secret = None
             case MailKind.ALREADY_REGISTERED:
-                user = work.users.by_email(queued.email)
-                return None if user is None or user.disabled else self._mail(queued, link)
+                return self._mail(queued, link) if self._may_tell(work, queued, now) else None
             case _:
                 return self._mail(queued, link)
         return None if secret is None else self._mail(queued, f"{link}#token={secret}")
+
+    def _may_tell(self, work: UnitOfWork, queued: QueuedMail, now: datetime) -> bool:
+        """Whether the owner of a taken address hears that somebody tried to register it; strangers decide how often."""
+        user = work.users.by_email(queued.email)
+        if user is None or user.disabled:
+            return False
+        return queued.attempts > 1 or not work.throttles.hit(f"told:{queued.email}", _TOLD, now)
 
     def _mail(self, queued: QueuedMail, link: str) -> Mail:
         subject, text = mail_texts.write(queued.kind, queued.locale, link)
@@ -121,8 +137,8 @@ class MailService:
     def _token(self, work: UnitOfWork, queued: QueuedMail, now: datetime) -> str | None:
         """The token has the id of its mail, so that a second attempt renews it instead of counting as another mail."""
         purpose = Purpose(queued.kind.value)
-        user = _addressee(work, queued)
-        issued = work.tokens.issued(purpose, queued.email, now - _HOUR)
+        user = work.users.by_email(queued.email)
+        issued = work.tokens.issued(purpose, queued.email, now - HOUR)
         if user is None or not _wanted(user, queued):
             return None
         if queued.attempts > 1:
@@ -144,13 +160,5 @@ def _wait(attempts: int) -> timedelta:
     return min(_LONGEST_WAIT, _FIRST_WAIT * (1 << min(attempts - 1, _DOUBLINGS)))
 
 
-def _addressee(work: UnitOfWork, queued: QueuedMail) -> User | None:
-    """A new address that waits to be confirmed is not the account's own yet: its mail names the account."""
-    if queued.subject_id is not None:
-        return work.users.get(queued.subject_id)
-    return work.users.by_email(queued.email)
-
-
 def _wanted(user: User, queued: QueuedMail) -> bool:
-    confirmed = queued.kind is MailKind.CONFIRM and user.confirmed and user.email == queued.email
-    return not user.disabled and not confirmed
+    return not user.disabled and not (queued.kind is MailKind.CONFIRM and user.confirmed)

@@ -9,11 +9,11 @@ from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
+from application import attempts
 from application.auditing import Auditor, Change
 from application.logins import LoginService, NewLogin
 from application.pages import each
 from application.ports import Clock, NewId, NewSecret, Vault
-from application.proofs import locked
 from application.store import Begin, UnitOfWork
 from domain.api_key import SECRET_LENGTH
 from domain.audit import Actor
@@ -94,14 +94,23 @@ class OidcService:
         return address, _text(self.vault.seal(PURPOSE, json.dumps(asdict(flight))))
 
     def finish(self, sealed: str, state: str, code: str, ip: str, user_agent: str) -> NewLogin:
-        """Raises InvalidCredentials for a state that does not fit, a bad code, or somebody who gets no account."""
+        """Raises InvalidCredentials for a state that does not fit, a bad code, or somebody who gets no account.
+
+        Raises RateLimited (per network), which also bounds how often strangers make us ask the provider.
+        """
         flight = self._landed(sealed, state)
+        self._count(ip)
         claims = self.provider.redeem(code, flight.verifier, flight.nonce, self.redirect_uri)
         try:
             return self._log_in(claims, ip, user_agent)
         except Conflict:
             # Two first logins at once: what the other one made is there now.
             return self._log_in(claims, ip, user_agent)
+
+    def _count(self, ip: str) -> None:
+        with self.begin() as work:
+            wait = attempts.count(work, self.clock.now(), attempts.visitor(ip))
+        attempts.refuse(wait)
 
     def _landed(self, sealed: str, state: str) -> _Flight:
         try:
@@ -115,8 +124,9 @@ class OidcService:
 
     def _log_in(self, claims: Claims, ip: str, user_agent: str) -> NewLogin:
         with self.begin() as work:
+            attempts.refund(work, attempts.visitor(ip))
             user_id = work.identities.find(claims.issuer, claims.subject)
-            user = self._linked(work, claims, ip) if user_id is None else work.users.get(user_id)
+            user = self._linked(work, claims, ip) if user_id is None else work.users.lock(user_id)
             if user is None or user.disabled:
                 raise InvalidCredentials(_REFUSED)
             return self.logins.issue(work, user, ip, user_agent)
@@ -126,11 +136,12 @@ class OidcService:
         email = _verified(claims)
         if email is None:
             return None
-        user = work.users.by_email(email) or self._new_member(work, email, claims.name, ip)
+        known = work.users.by_email(email)
+        user = self._new_member(work, email, claims.name, ip) if known is None else work.users.lock(known.id)
         if user is None or user.disabled:
             return None
         if not user.confirmed:
-            user = self._taken_over(work, locked(work, user.id), self.clock.now())
+            user = self._taken_over(work, user, self.clock.now())
         work.identities.add(claims.issuer, claims.subject, user.id)
         identity = {"issuer": claims.issuer, "subject": claims.subject}
         self.auditor.write(work, Actor(user.id, None, ip), Change("identity.link", user.id, after=identity))
@@ -150,6 +161,7 @@ class OidcService:
         mine = replace(user, password_hash=None, confirmed=True, totp=False)
         work.users.save(mine)
         work.factors.remove(user.id)
+        work.tokens.withdraw_all(user.id, user.email, now)
         for key in each(partial(work.keys.page, user.id, None)):
             work.keys.revoke(key.id, now)
         for login in work.logins.end_all(user.id, now):
@@ -160,12 +172,15 @@ class OidcService:
 
 
 def _verified(claims: Claims) -> str | None:
+    """None also for an address that only folding makes one of ours: `faß.example` is not `fass.example`."""
     if not claims.email_verified or claims.email is None:
         return None
     try:
-        return canonical_email(claims.email)
+        email = canonical_email(claims.email)
     except InvalidRequest:
         return None
+    typed = claims.email.lower() if claims.email.isascii() else claims.email
+    return email if email == typed else None
 
 
 def _text(raw: bytes) -> str:

@@ -230,7 +230,7 @@ class OneTimeCodes(Protocol):
 
 class Mailer(Protocol):
     def send(self, mail: Mail) -> None:
-        """Raises MailUnavailable when no server took it."""
+        """Raises MailUnavailable when no server took it, RecipientRefused when that is because of the address."""
         ...
 
 

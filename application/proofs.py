@@ -24,7 +24,7 @@ class PasswordProof:
         """
         with self.begin() as work:
             user = found(work, principal.user_id)
-            wait = attempts.count(work, self.clock.now(), attempts.account(user.email))
+            wait = attempts.count(work, self.clock.now(), attempts.proof(user.id))
         attempts.refuse(wait)
         if not self.passwords.verify(user.password_hash, password):
             raise InvalidCredentials("The password is wrong.", param="password")
@@ -46,7 +46,8 @@ def settled(work: UnitOfWork, proved: User, read: Callable[[UnitOfWork, str], Us
     user = read(work, proved.id)
     if user.disabled or not compare_digest(user.password_hash or "", proved.password_hash or ""):
         raise InvalidCredentials
-    attempts.forget(work, attempts.account(user.email))
+    for counter in (attempts.account(user.email), attempts.proof(user.id)):
+        attempts.forget(work, counter)
     return user
 
 

@@ -1,7 +1,7 @@
 """The second factor: codes of an authenticator application, and recovery codes for the day it is lost."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from application import attempts
@@ -28,8 +28,8 @@ _SIX_DIGITS = re.compile("[0-9]{6}")
 class Enrolment:
     """To be confirmed with a code before it counts."""
 
-    secret: str
-    uri: str
+    secret: str = field(repr=False)
+    uri: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from application.ports import Clock, Models, NewId
+from application.ports import Clock, Models, NewId, Signals
 from application.store import Begin
 from domain.session import Message, Session, SessionConfig
 from domain.user import Principal, Scope
@@ -28,6 +28,7 @@ class SessionService:
     models: Models
     clock: Clock
     new_id: NewId
+    signals: Signals
 
     def open(self, principal: Principal, draft: SessionDraft) -> Session:
         """Raises UnknownModel and ModelNotAllowed."""
@@ -70,11 +71,14 @@ class SessionService:
         return session
 
     def delete(self, principal: Principal, session_id: str) -> None:
+        """A turn that runs is stopped: nobody will read its answer."""
         principal.require(Scope.CHAT)
         principal.require_person()
         with self.begin() as work:
-            work.sessions.get(session_id, principal.user_id)
+            session = work.sessions.get(session_id, principal.user_id)
             work.sessions.delete(session_id, self.clock.now())
+        if session.active_request_id is not None:
+            self.signals.publish(session.active_request_id)
 
     def messages(self, principal: Principal, session_id: str, limit: int, after: int) -> list[Message]:
         """Oldest first, those with `seq` > `after`."""

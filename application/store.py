@@ -19,6 +19,7 @@ from application.account_store import (
     Users,
 )
 from application.admin_store import AuditLog, Budgets, Credentials, LimitBook, PriceChanges, WorkerStates
+from application.idempotency_store import Idempotency
 from application.records import Settled
 from domain.ledger import LedgerEntry, UsageGroup, UsageTotal
 from domain.session import Message, Session
@@ -144,6 +145,8 @@ class UnitOfWork(Protocol):
     def audit(self) -> AuditLog: ...
     @property
     def workers(self) -> WorkerStates: ...
+    @property
+    def idempotency(self) -> Idempotency: ...
     @property
     def users(self) -> Users: ...
     @property

@@ -29,9 +29,10 @@ class TeamService:
     auditor: Auditor
 
     def mine(self, principal: Principal) -> list[tuple[Team, TeamRole]]:
-        """By name."""
+        """By name; a team's key knows that one alone."""
         with self.begin() as work:
-            found = [(work.teams.get(it.team_id), it.role) for it in work.teams.of_user(principal.user_id)]
+            seats = [it for it in work.teams.of_user(principal.user_id) if principal.team_id in (None, it.team_id)]
+            found = [(work.teams.get(it.team_id), it.role) for it in seats]
         return sorted(((team, role) for team, role in found if team is not None), key=lambda it: it[0].name)
 
     def members(self, principal: Principal, team_id: str) -> list[Member]:

@@ -11,7 +11,7 @@ from application.ports import Clock, NewId, NewSecret
 from application.store import Begin, UnitOfWork
 from domain.api_key import SECRET_LENGTH, digest
 from domain.audit import Actor
-from domain.errors import Conflict, Forbidden, NotFound
+from domain.errors import Conflict, NotFound
 from domain.login import Login
 from domain.mail import Locale, MailKind, QueuedMail
 from domain.one_time_token import OneTimeToken, Purpose
@@ -57,7 +57,7 @@ class UserAdmin:
 
         Raises Conflict for a taken address, Forbidden when an administrator would make an owner.
         """
-        _require_power(principal, role)
+        principal.require_power_over(role)
         user = User(self.new_id("usr"), canonical_email(email), role, self.clock.now(), name)
         with self.begin() as work:
             work.users.add(user)
@@ -65,15 +65,16 @@ class UserAdmin:
         return user
 
     def change(self, principal: Principal, user_id: str, change: UserChange, actor: Actor) -> User:
-        """A disabled user's logins end. Raises Conflict when no enabled owner would be left."""
+        """A disabled user's logins end, and the links in mails. Raises Conflict when no enabled owner would be left."""
         principal.require(Scope.ADMIN)
         with self.begin() as work:
             user, owners = _locked(work, user_id)
             changed = _changed(user, change)
-            _require_power(principal, user.role, changed.role)
+            principal.require_power_over(user.role, changed.role)
             _require_owner(owners, user, changed)
             if changed.disabled and not user.disabled:
                 work.logins.end_all(user.id, self.clock.now())
+                work.tokens.withdraw_all(user.id, user.email, self.clock.now())
             if changed != user:
                 work.users.save(changed)
                 self.auditor.write(work, actor, Change("user.change", user.id, _public(user), _public(changed)))
@@ -84,7 +85,7 @@ class UserAdmin:
         principal.require(Scope.ADMIN)
         with self.begin() as work:
             user, owners = _locked(work, user_id)
-            _require_power(principal, user.role)
+            principal.require_power_over(user.role)
             _require_owner(owners, user, None)
             heir = work.users.get(principal.user_id) if user.id != principal.user_id else None
             erase(work, user, self.clock.now(), heir)
@@ -103,9 +104,10 @@ class UserAdmin:
     def end_logins(self, principal: Principal, user_id: str, actor: Actor) -> int:
         principal.require(Scope.ADMIN)
         with self.begin() as work:
-            user = _existing(work, user_id)
-            _require_power(principal, user.role)
+            user, _ = _locked(work, user_id)
+            principal.require_power_over(user.role)
             ended = work.logins.end_all(user.id, self.clock.now())
+            work.tokens.withdraw_all(user.id, user.email, self.clock.now())
             before = {"logins": [login.id for login in ended]}
             self.auditor.write(work, actor, Change("user.end_logins", user.id, before, {"logins": []}))
         return len(ended)
@@ -115,7 +117,7 @@ class UserAdmin:
         principal.require(Scope.ADMIN)
         with self.begin() as work:
             user, _ = _locked(work, user_id)
-            _require_power(principal, user.role)
+            principal.require_power_over(user.role)
             if not user.totp:
                 raise NotFound("This user has no second factor.")
             work.factors.remove(user.id)
@@ -131,7 +133,7 @@ class UserAdmin:
 
         Takes the place of an earlier one to the same address. Raises Conflict when that has an account.
         """
-        _require_power(principal, role)
+        principal.require_power_over(role)
         token = self.new_secret(SECRET_LENGTH)
         invitation = self._invitation(canonical_email(email), role, token)
         with self.begin() as work:
@@ -171,23 +173,19 @@ class UserAdmin:
 
 
 def _existing(work: UnitOfWork, user_id: str) -> User:
-    user = work.users.get(user_id)
-    if user is None or erased(user):
-        raise NotFound
-    return user
+    return _there(work.users.get(user_id))
 
 
 def _locked(work: UnitOfWork, user_id: str) -> tuple[User, int]:
     """The user, and how many enabled owners there are: administrators who change users wait for each other here."""
     owners = work.users.owners()
-    return _existing(work, user_id), owners
+    return _there(work.users.lock(user_id)), owners
 
 
-def _require_power(principal: Principal, *roles: Role) -> None:
-    """Over users of these roles. Raises Forbidden."""
-    principal.require(Scope.ADMIN)
-    if Role.OWNER in roles and principal.role is not Role.OWNER:
-        raise Forbidden("Only owners may do that to owners.")
+def _there(user: User | None) -> User:
+    if user is None or erased(user):
+        raise NotFound
+    return user
 
 
 def _require_owner(owners: int, user: User, changed: User | None) -> None:

@@ -3,7 +3,7 @@
 ParleyError
 ├── InvalidRequest              the caller must change the request
 │   ├── InvalidJson · InvalidEncoding · JsonTooDeep · UnknownField · UnsupportedParameter
-│   └── TooManyMessages
+│   └── TooManyMessages · IdempotencyKeyReused
 ├── PayloadTooLarge · UnsupportedMediaType · RequestTimeout
 ├── Unauthenticated
 │   └── InvalidCredentials · SecondFactorRequired
@@ -14,11 +14,12 @@ ParleyError
 ├── NotFound
 │   └── UnknownModel
 ├── Conflict
-│   └── ConversationBusy
+│   └── ConversationBusy · IdempotencyInProgress
 ├── RateLimited
+├── RequestAbandoned            it began once, and nobody knows its answer
 ├── Unavailable                 our side; the same request may succeed later
 │   ├── Overloaded · DatabaseUnavailable (SchemaMismatch) · DatabaseBusy · AccountingUnavailable
-│   └── ServerShuttingDown · MailUnavailable · OidcUnavailable
+│   └── ServerShuttingDown · MailUnavailable (RecipientRefused) · OidcUnavailable
 ├── Cancelled                   the generation was ended from our side of the wire
 │   ├── ClientGone · StoppedByUser · KeyRevoked
 └── ProviderError               the provider's side
@@ -94,6 +95,11 @@ class UnsupportedParameter(InvalidRequest):
 class TooManyMessages(InvalidRequest):
     code = "too_many_messages"
     default = "At most 2,000 messages are accepted."
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    code = "idempotency_key_reused"
+    default = "This idempotency key belongs to another request: each request needs a key of its own."
 
 
 class PayloadTooLarge(ParleyError):
@@ -185,6 +191,19 @@ class ConversationBusy(Conflict):
     default = "Another message of this session is being answered."
 
 
+class IdempotencyInProgress(Conflict):
+    code = "idempotency_in_progress"
+    retryable = True
+    default = "The first request with this idempotency key is still being answered."
+
+
+class RequestAbandoned(ParleyError):
+    """What was used up to that moment is billed; a repeat with the same key is never executed."""
+
+    code = "request_abandoned"
+    default = "The first request with this idempotency key was begun and its answer is lost. Send it with a new key."
+
+
 class RateLimited(ParleyError):
     code = "rate_limited"
     retryable = True
@@ -225,6 +244,13 @@ class AccountingUnavailable(Unavailable):
 class MailUnavailable(Unavailable):
     code = "mail_unavailable"
     default = "The mail server did not take the mail."
+
+
+class RecipientRefused(MailUnavailable):
+    """Says nothing about the mail to others."""
+
+    code = "recipient_refused"
+    default = "The mail server takes no mail for this address."
 
 
 class OidcUnavailable(Unavailable):

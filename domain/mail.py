@@ -31,7 +31,7 @@ class QueuedMail:
     due_at: datetime
     attempts: int = 0
     subject_id: str | None = None
-    """What the mail is about: the id of an invitation."""
+    """What the mail is about: the id of an invitation, or of the token that asks at a new address."""
 
 
 @dataclass(frozen=True, slots=True)

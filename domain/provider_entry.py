@@ -18,6 +18,8 @@ _TEXT = re.compile(r"[!-~]+")
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _NUMBER = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)")
 """What resolvers may read as an IPv4 address: 127.1, 2130706433, 0x7f.1."""
+_METADATA = frozenset({"metadata", "metadata.google.internal", "instance-data", "instance-data.ec2.internal"})
+"""What clouds call the servers at 169.254.169.254 that hand out credentials."""
 _OWN_SUFFIXES = (".localhost", ".local", ".internal", ".home.arpa")
 
 _LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
@@ -95,6 +97,8 @@ def _is_private_name(host: str) -> bool:
     """A name of one label means something in one's own network only, and so do the suffixes."""
     if not _NAME.fullmatch(host) or _NUMBER.fullmatch(host):
         raise _refusal("has a host that is neither a name nor an IP address in its usual form")
+    if host in _METADATA:
+        raise _refusal("must not be a cloud's metadata server")
     return "." not in host or host.endswith(_OWN_SUFFIXES)
 
 

@@ -7,6 +7,8 @@ from domain.usage import Source, Usage
 
 METHOD = "chars/4"
 _PER_MESSAGE = 4
+_USUAL = frozenset({"role", "content"})
+"""Of a message, besides which there are calls of tools, refusals, reasoning."""
 _PER_IMAGE = 765
 _NARROW_PER_TOKEN = 4
 _WIDE = "\u2e80"
@@ -25,9 +27,9 @@ def estimate_messages(messages: Iterable[Mapping[str, Any]]) -> int:
     return sum(map(_message, messages))
 
 
-def estimate_prompt(messages: Iterable[Mapping[str, Any]], tools: object = None) -> int:
-    """Tokens of messages and tool definitions."""
-    return estimate_messages(messages) + (estimate_text(repr(tools)) if tools else 0)
+def estimate_prompt(messages: Iterable[Mapping[str, Any]], beside: object = None) -> int:
+    """Tokens of messages, and of what else the model reads: definitions of tools, schemas."""
+    return estimate_messages(messages) + (estimate_text(repr(beside)) if beside else 0)
 
 
 class TokenMeter:
@@ -57,8 +59,8 @@ def estimated(prompt_tokens: int, output_tokens: int) -> Usage:
 
 
 def _message(message: Mapping[str, Any]) -> int:
-    calls = message.get("tool_calls")
-    return _PER_MESSAGE + _content(message.get("content")) + (estimate_text(repr(calls)) if calls else 0)
+    beside = [value for name, value in message.items() if value and name not in _USUAL]
+    return _PER_MESSAGE + _content(message.get("content")) + (estimate_text(repr(beside)) if beside else 0)
 
 
 def _content(content: object) -> int:

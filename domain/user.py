@@ -10,7 +10,8 @@ from domain.errors import Forbidden, InvalidRequest, ModelNotAllowed, Reauthenti
 from domain.limits import Bound
 
 EMAIL_LENGTH = 254
-_ADDRESS = re.compile(r"[^@]+@([^@.]+(\.[^@.]+)+|localhost)")
+_MAILBOX = re.compile(r'[^"(),:;<>@\[\\\]]{1,64}')
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+|localhost")
 
 
 class Role(StrEnum):
@@ -109,6 +110,12 @@ class Principal:
         if not self.recent:
             raise ReauthenticationRequired
 
+    def require_power_over(self, *roles: Role) -> None:
+        """For what touches users of these roles, or what is theirs: only owners touch owners. Raises Forbidden."""
+        self.require(Scope.ADMIN)
+        if Role.OWNER in roles and self.role is not Role.OWNER:
+            raise Forbidden("Only owners may do that to owners.")
+
     def require_model(self, model: str) -> None:
         """`model` is `provider/model`; an entry `provider/*` allows all models of one provider."""
         if not self.may_use(model):
@@ -124,10 +131,22 @@ def rights_of(role: Role) -> frozenset[Scope]:
 
 
 def canonical_email(text: str) -> str:
-    """The one form under which an address is unique: NFKC, case folded, no spaces around. Raises InvalidRequest."""
+    """The one form under which an address is unique: NFKC, case folded, no spaces around.
+
+    Raises InvalidRequest for what is none, and for addresses that need quotes: no mail is sent to those.
+    """
     folded = unicodedata.normalize("NFKC", text).casefold()
     email = unicodedata.normalize("NFKC", folded).strip()  # folding can take a composed letter apart
     odd = any(unicodedata.category(char)[0] in "CZ" for char in email)
-    if odd or len(email) > EMAIL_LENGTH or not _ADDRESS.fullmatch(email):
+    if odd or len(email) > EMAIL_LENGTH or not _is_address(email):
         raise InvalidRequest("That is not an e-mail address.", param="email")
     return email
+
+
+def _is_address(email: str) -> bool:
+    mailbox, _, host = email.rpartition("@")
+    try:
+        ascii_host = host.encode("idna").decode()
+    except UnicodeError:
+        return False
+    return _MAILBOX.fullmatch(mailbox) is not None and _HOST.fullmatch(ascii_host) is not None

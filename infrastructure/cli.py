@@ -88,7 +88,8 @@ def worker(container: Container, _: argparse.Namespace) -> None:
 def check(container: Container, _: argparse.Namespace) -> None:
     """Validate everything that a start would need, then print the effective configuration."""
     settings = container.settings()
-    container.models()
+    for part in (container.models, container.redis, container.mails, container.oidc):
+        part()
     print(orjson.dumps(settings.effective() | {"hash": settings.config_hash}, option=orjson.OPT_INDENT_2).decode())
 
 
@@ -135,7 +136,8 @@ def keys_create(container: Container, arguments: argparse.Namespace) -> None:
 def keys_list(container: Container, _: argparse.Namespace) -> None:
     for key in container.keys().all():
         state = "revoked" if key.revoked_at else "active"
-        print(key.id, key.kid, f"…{key.last4}", key.user_id, state, _minute(key.created_at), key.name, sep="\t")
+        name = "".join(char if char.isprintable() else "?" for char in key.name)  # it shall not steer the terminal
+        print(key.id, key.kid, f"…{key.last4}", key.user_id, state, _minute(key.created_at), name, sep="\t")
 
 
 def keys_revoke(container: Container, arguments: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ _SECONDS = validate.Range(min=0, min_inclusive=False, max=86_400)
 _ENTRY_DEPTH = 2
 _HIGHEST_PRICE = 1_000_000
 _NAME = validate.Regexp(r"^[a-z][a-z0-9_-]{0,31}$", error="a name has lower-case letters, digits, _ and -")
+_WITHOUT_USER = validate.Regexp(r"^[^@]*$", error="an address without user name and password")
 
 
 class ConfigurationError(Exception):
@@ -95,7 +96,7 @@ class Accounts(Strict):
 class Oidc(Strict):
     """Log in at an identity provider. `domains` are those of addresses that get an account by logging in."""
 
-    issuer = ma.fields.Url(schemes={"http", "https"}, require_tld=False, required=True)
+    issuer = ma.fields.Url(schemes={"http", "https"}, require_tld=False, required=True, validate=_WITHOUT_USER)
     client_id = ma.fields.String(required=True, validate=validate.Length(1, 200))
     client_secret_env = ma.fields.String(validate=validate.Regexp(r"^[A-Z][A-Z0-9_]*$"))
     label = ma.fields.String(load_default="Single sign-on", validate=validate.Length(1, 60))

@@ -24,6 +24,7 @@ from application.catalog import CatalogService
 from application.chat import ChatService
 from application.completions import CompletionService
 from application.generations import Generations
+from application.idempotency import IdempotencyService
 from application.identity import IdentityService
 from application.in_flight import InFlight
 from application.installation import Installation
@@ -129,6 +130,7 @@ class Container(containers.DeclarativeContainer):
         auditor,
         registration=settings.provided.accounts["registration"],
         mails=settings.provided.sends_mail,
+        fixed_addresses=settings.provided.fixed_addresses,
     )
     mails = providers.Singleton(account_parts.mails, settings, begin, clock, record)
     oidc_label = providers.Callable(account_parts.oidc_label, settings)
@@ -137,7 +139,7 @@ class Container(containers.DeclarativeContainer):
     teams = providers.Singleton(TeamService, begin, auditor)
     installation = providers.Singleton(Installation, begin, clock, new_id, keys)
 
-    sessions = providers.Singleton(SessionService, begin, models, clock, new_id)
+    sessions = providers.Singleton(SessionService, begin, models, clock, new_id, signals)
     completions = providers.Singleton(CompletionService, models, generations)
     chat = providers.Singleton(
         ChatService,
@@ -149,6 +151,14 @@ class Container(containers.DeclarativeContainer):
         clock,
         new_id,
         turn_seconds=settings.provided.turn_seconds,
+    )
+    idempotency = providers.Singleton(
+        IdempotencyService,
+        begin,
+        clock,
+        record,
+        turn_seconds=settings.provided.turn_seconds,
+        pause=providers.Object(parts.short_pause),
     )
     usage = providers.Singleton(UsageService, begin, clock)
     catalog = providers.Singleton(CatalogService, models, models)

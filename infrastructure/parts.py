@@ -55,7 +55,7 @@ def capacity(settings: Settings, link: RedisLink | None, clock: Clock) -> Capaci
 
 def default_limits(settings: Settings) -> Defaults:
     limits = settings.limits
-    return Defaults(limits["tpm"], limits["concurrency"], limits["shadow"], limits["outage_cap"])
+    return Defaults(limits["tpm"], limits["concurrency"], limits["shadow"], limits["outage_cap"], settings.workers)
 
 
 def away(breaker: Breaker) -> Callable[[], bool]:

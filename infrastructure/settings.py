@@ -96,6 +96,11 @@ class Settings:
         return self.smtp is not None
 
     @property
+    def fixed_addresses(self) -> bool:
+        """Whether users keep their addresses: single sign-on believes them, and without mails none can be confirmed."""
+        return self.oidc is not None and self.smtp is None
+
+    @property
     def total_seconds(self) -> float:
         """How long a request may take in all, with the most patient of the providers; each keeps its own limit."""
         longest = self.deadlines.get("total", _TOTAL_SECONDS)

@@ -10,6 +10,7 @@ from typing import Any
 
 from application.admin_store import WorkerState
 from application.breaker import Breaker
+from application.idempotency import KEPT
 from application.in_flight import InFlight
 from application.ports import Clock
 from application.store import Begin
@@ -80,6 +81,7 @@ def sweep(begin: Begin, clock: Clock, turn_seconds: float) -> None:
         work.logins.sweep(now - _KEPT)
         work.tokens.sweep(now - _KEPT)
         work.workers.sweep(now - _DAY)
+        work.idempotency.sweep(now - KEPT)
 
 
 def _breaker(breaker: Breaker) -> dict[str, Any]:

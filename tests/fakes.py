@@ -16,7 +16,7 @@ from application.cancellation import Cancellation
 from application.ports import Deployment
 from application.records import Opened, Progressed, Settled
 from domain.completion import Completion, Delta, ModelCard, Prompt
-from domain.errors import ParleyError, UnknownModel
+from domain.errors import ParleyError, RecipientRefused, UnknownModel
 from domain.mail import Mail
 from domain.usage import PriceBook, Source, Usage
 from tests.memory_store import MemoryBegin
@@ -168,15 +168,18 @@ class CountedCodes:
 
 
 class RecordingMailer:
-    """Remembers what was sent. Set `down` and it raises."""
+    """Remembers what was sent. Set `down` and it raises; nobody at an address in `refused` gets anything."""
 
     def __init__(self) -> None:
         self.sent: list[Mail] = []
         self.down: ParleyError | None = None
+        self.refused: set[str] = set()
 
     def send(self, mail: Mail) -> None:
         if self.down is not None:
             raise self.down
+        if mail.to in self.refused:
+            raise RecipientRefused
         self.sent.append(mail)
 
 

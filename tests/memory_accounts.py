@@ -70,6 +70,9 @@ class MemoryKeys:
         key = self.rows.keys.get(key_id)
         return None if key is None else self._limited(key)
 
+    def lock(self, key_id: str) -> ApiKey | None:
+        return self.get(key_id)
+
     def page(self, user_id: str | None, team_id: str | None, limit: int, before: str | None) -> list[ApiKey]:
         found = (
             key for key in self.rows.keys.values() if user_id in (None, key.user_id) and team_id in (None, key.team_id)
@@ -180,6 +183,11 @@ class MemoryTokens:
         self.rows.tokens[token_id] = replace(token, used_at=at)
         return True
 
+    def withdraw_all(self, user_id: str, email: str, at: datetime) -> None:
+        for token in list(self.rows.tokens.values()):
+            if user_id == token.user_id or email == token.email:
+                self.withdraw(token.id, at)
+
     def sweep(self, before: datetime) -> int:
         old = [token.id for token in self.rows.tokens.values() if token.expires_at < before]
         return len([self.rows.tokens.pop(token_id) for token_id in old])
@@ -235,13 +243,21 @@ class MemoryThrottles:
 
     def hit(self, key: str, rule: Rule, now: datetime) -> int:
         throttle = self.rows.throttles.get(key)
-        if throttle is not None and (wait := throttle.wait(now)):
+        if throttle is None or not throttle.count:
+            self.rows.throttles[key] = begin(rule, now)
+            return 0
+        if wait := throttle.wait(now):
             return wait
-        self.rows.throttles[key] = begin(rule, now) if throttle is None else throttle.hit(rule, now)
+        self.rows.throttles[key] = throttle.hit(rule, now)
         return 0
 
     def clear(self, key: str) -> None:
         self.rows.throttles.pop(key, None)
+
+    def refund(self, key: str) -> None:
+        throttle = self.rows.throttles.get(key)
+        if throttle is not None:
+            self.rows.throttles[key] = replace(throttle, count=max(0, throttle.count - 1))
 
     def sweep(self, before: datetime) -> int:
         old = [key for key, it in self.rows.throttles.items() if max(it.since, it.blocked_until) < before]

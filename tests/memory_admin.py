@@ -1,6 +1,6 @@
 """The storage ports of limits, budgets and administration in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
@@ -9,7 +9,7 @@ from application.records import Settled
 from domain.audit import AuditEntry
 from domain.ledger import Kind as EntryKind
 from domain.ledger import LedgerEntry
-from domain.limits import NO_LIMITS, Bound, BudgetStanding, Hold, Kind, Limits, Unit, Window
+from domain.limits import NO_LIMITS, Bound, Budget, BudgetStanding, Hold, Kind, Limits, Unit, Window
 from domain.provider_credential import PriceChange, ProviderCredential
 from tests.rows import BudgetKey, HeldBudget, Rows, newest
 
@@ -22,6 +22,10 @@ class MemoryLimits:
         return self.rows.limits.get((kind, subject_id), NO_LIMITS)
 
     def put(self, kind: Kind, subject_id: str, limits: Limits) -> None:
+        known = {(budget.unit, budget.window) for budget in self.get(kind, subject_id).budgets}
+        MemoryBudgets(self.rows).begin_again(
+            (kind, subject_id, it.unit, it.window) for it in limits.budgets if (it.unit, it.window) not in known
+        )
         if limits == NO_LIMITS:
             self.rows.limits.pop((kind, subject_id), None)
         else:
@@ -61,9 +65,22 @@ class MemoryBudgets:
             self.rows.holds[key] = replace(held, state="swept")
         return len(old)
 
+    def inherit(self, heir_id: str, key_id: str, budgets: Sequence[Budget], at: datetime) -> None:
+        for budget in budgets:
+            old = (Kind.KEY, key_id, budget.unit, budget.window, budget.window.start(at))
+            new = (Kind.KEY, heir_id, *old[2:])
+            spent, own = self._window(old), self._window(new)
+            self.rows.windows[new] = replace(own, used=own.used + spent.used + spent.reserved)
+
     def standing(self, kind: Kind, subject_id: str, unit: Unit, window: Window, period: date) -> BudgetStanding:
         key = (kind, subject_id, unit, window, period)
         return self.rows.windows.get(key) or BudgetStanding(used=self._used(key))
+
+    def begin_again(self, budgets: Iterable[tuple[Kind, str, Unit, Window]]) -> None:
+        for budget in budgets:
+            for key, standing in self.rows.windows.items():
+                if key[:4] == budget:
+                    self.rows.windows[key] = replace(standing, used=self._used(key))
 
     def meet(self, records: Sequence[Settled]) -> None:
         """What `Apply` does first: new windows begin without the records that it is about to store."""

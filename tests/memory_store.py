@@ -31,6 +31,7 @@ from tests.memory_admin import (
     MemoryPrices,
     MemoryWorkers,
 )
+from tests.memory_idempotency import MemoryIdempotency
 from tests.rows import Rows
 
 
@@ -191,6 +192,7 @@ class MemoryUnitOfWork:
     prices: MemoryPrices
     audit: MemoryAudit
     workers: MemoryWorkers
+    idempotency: MemoryIdempotency
     sessions: MemorySessions
     messages: MemoryMessages
     turns: MemoryTurns

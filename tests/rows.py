@@ -9,6 +9,7 @@ from application.account_store import SecondFactor
 from application.admin_store import WorkerState
 from domain.api_key import ApiKey
 from domain.audit import AuditEntry
+from domain.idempotency import KeyedCall
 from domain.ledger import Kind as EntryKind
 from domain.ledger import LedgerEntry
 from domain.limits import BudgetStanding, Hold, Kind, Limits, Unit, Window
@@ -61,6 +62,7 @@ class Rows:
     prices: dict[str, PriceChange] = field(default_factory=dict)
     audit: dict[str, AuditEntry] = field(default_factory=dict)
     workers: dict[str, WorkerState] = field(default_factory=dict)
+    keyed: dict[bytes, KeyedCall] = field(default_factory=dict)
     refuse_audit: Exception | None = None
     """Set it, and no change can be audited."""
 

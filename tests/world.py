@@ -13,6 +13,7 @@ from application.catalog import CatalogService
 from application.chat import ChatService
 from application.completions import CompletionService
 from application.generations import Generations
+from application.idempotency import IdempotencyService
 from application.identity import IdentityService
 from application.in_flight import InFlight
 from application.installation import Installation
@@ -79,8 +80,9 @@ class World:
         self.chat = ChatService(
             self.begin, self.models, self.generations, self.in_flight, self.signals, self.clock, new_id
         )
-        self.sessions = SessionService(self.begin, self.models, self.clock, new_id)
+        self.sessions = SessionService(self.begin, self.models, self.clock, new_id, self.signals)
         self.usage = UsageService(self.begin, self.clock)
+        self.idempotency = IdempotencyService(self.begin, self.clock, self.record)
         self.catalog = CatalogService(self.models, self.prices)
         self.new_id, self.new_secret = new_id, counting_secrets()
         self.identity = IdentityService(self.begin, self.find_key, self.find_login, self.clock)

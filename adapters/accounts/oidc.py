@@ -235,7 +235,8 @@ def _is(found: object, wanted: str) -> bool:
 
 
 def _storable(subject: str) -> bool:
-    return 0 < len(subject) <= _SUBJECT_LENGTH and subject.isprintable()
+    """Blanks at its end make no difference to some databases, so such a one could be somebody else's as well."""
+    return 0 < len(subject) <= _SUBJECT_LENGTH and subject.isprintable() and subject == subject.strip()
 
 
 def _name(claims: Mapping[str, Any]) -> str:

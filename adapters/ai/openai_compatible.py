@@ -5,7 +5,7 @@ from itertools import cycle
 from time import monotonic
 
 from adapters.ai.exchange import Exchange
-from adapters.ai.openai_errors import in_band, refusal, wrong_content
+from adapters.ai.openai_errors import discreet, in_band, refusal, wrong_content
 from adapters.ai.openai_stream import StreamDecoder
 from adapters.ai.openai_wire import PATH, decode, encode, parsed
 from adapters.ai.profile import Profile
@@ -33,10 +33,19 @@ class OpenAICompatible:
         self._transport = transport
         self._record = record
         self._heartbeat = heartbeat
+        self._keys = tuple(keys)
         self._heads = cycle([self._head(key, "application/json") for key in keys or ("",)])
         self._stream_heads = cycle([self._head(key, "text/event-stream") for key in keys or ("",)])
 
     def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:
+        with discreet(self._keys):
+            return self._complete(prompt, cancellation)
+
+    def stream(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[list[Delta] | Completion]:
+        with discreet(self._keys):
+            yield from self._stream(prompt, cancellation)
+
+    def _complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:
         body = encode(prompt, self._profile, stream=False)
         exchange = self._transport.open(next(self._heads), body, cancellation, _printable(prompt.request_id))
         exchange.generates_first()
@@ -44,7 +53,7 @@ class OpenAICompatible:
         self._check(exchange, "json")
         return decode(exchange.body())
 
-    def stream(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[list[Delta] | Completion]:
+    def _stream(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[list[Delta] | Completion]:
         body = encode(prompt, self._profile, stream=True)
         exchange = self._transport.open(next(self._stream_heads), body, cancellation, _printable(prompt.request_id))
         decoder, events = StreamDecoder(prompt, self._profile), EventParser()

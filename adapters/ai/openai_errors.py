@@ -1,8 +1,8 @@
 """Refusals of OpenAI's wire, in the domain's words."""
 
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import ceil, isfinite
@@ -30,6 +30,11 @@ IN_BAND = 200
 """The status of an answer that tells of its failure inside."""
 
 _MAX_MESSAGE = 500
+_HIDDEN = "***"
+_SHORTEST_KEY = 8
+"""A shorter one would be found inside innocent words."""
+_TELLING = 5
+"""So much of a key says more than its usual prefix."""
 _REDIRECTION = 3
 _CLIENT_ERROR = 4
 _BY_STATUS: dict[int, type[ProviderError]] = {
@@ -91,7 +96,33 @@ def wrong_content(content_type: str) -> UpstreamBadContent:
 
 def masked(text: str) -> str:
     """`text` without anything that looks like a key."""
-    return _KEY.sub("***", text)
+    return _KEY.sub(_HIDDEN, text)
+
+
+@contextmanager
+def discreet(keys: Sequence[str]) -> Iterator[None]:
+    """No error gets out with one of these keys in it: some providers quote what they refuse, whatever it looks like."""
+    try:
+        yield
+    except ProviderError as error:
+        error.message = _without(error.message, keys)
+        error.param = None if error.param is None else _without(error.param, keys)
+        error.args = (error.message,)
+        raise
+
+
+def _without(text: str, keys: Sequence[str]) -> str:
+    """Also without the beginning of a key where the text was cut."""
+    for key in keys:
+        if len(key) < _SHORTEST_KEY:
+            continue
+        text = text.replace(key, _HIDDEN)
+        whole = text.rstrip("…")
+        for length in range(len(key) - 1, _TELLING - 1, -1):
+            if whole.endswith(key[:length]):
+                text = whole[:-length] + _HIDDEN
+                break
+    return text
 
 
 def seconds_to_wait(header: str | None, default: int | None, now: Callable[[], datetime] | None = None) -> int | None:

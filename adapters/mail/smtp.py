@@ -11,7 +11,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate, make_msgid, parseaddr
 
-from domain.errors import MailUnavailable
+from domain.errors import MailUnavailable, RecipientRefused
 from domain.mail import Mail
 
 _SECONDS = 10.0
@@ -51,15 +51,27 @@ class SmtpMailer:
             raise ValueError(f"{self.ca_file} is not a file of certificates: {error.strerror}") from None
 
     def send(self, mail: Mail) -> None:
-        """Raises MailUnavailable; what the server said is not repeated, it could quote what it was sent."""
+        """Raises MailUnavailable and RecipientRefused.
+
+        What the server said is not repeated, it could quote what it was sent.
+        """
         try:
             message, recipient = self._message(mail), _address(mail.to).addr_spec
+        except ValueError as error:
+            raise RecipientRefused(_told(RecipientRefused, error)) from None
+        try:
             with self._connected() as server:
                 if self.user is not None:
                     server.login(self.user, self.password or "")
-                server.send_message(message, self._from.addr_spec, [recipient])
+                self._hand_over(server, message, recipient)
         except (OSError, ValueError) as error:
-            raise MailUnavailable(f"{MailUnavailable.default} ({_kind(error)})") from None
+            raise MailUnavailable(_told(MailUnavailable, error)) from None
+
+    def _hand_over(self, server: smtplib.SMTP, message: EmailMessage, recipient: str) -> None:
+        try:
+            server.send_message(message, self._from.addr_spec, [recipient])
+        except (smtplib.SMTPRecipientsRefused, smtplib.SMTPNotSupportedError) as error:  # the latter: not in ASCII
+            raise RecipientRefused(_told(RecipientRefused, error)) from None
 
     def _message(self, mail: Mail) -> EmailMessage:
         message = EmailMessage(_POLICY)
@@ -100,6 +112,10 @@ def _address(text: str, name: str = "") -> Address:
     if not _LOCAL.fullmatch(local) or not _DOMAIN.fullmatch(ascii_domain):
         raise ValueError("That is not an address that mail is sent to.")
     return Address(name, local, ascii_domain)
+
+
+def _told(kind: type[MailUnavailable], error: Exception) -> str:
+    return f"{kind.default} ({_kind(error)})"
 
 
 def _kind(error: Exception) -> str:

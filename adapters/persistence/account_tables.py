@@ -42,9 +42,10 @@ one_time_tokens = Table(
     Column("used_at", Utc),
     UniqueConstraint("digest", name="uq_one_time_tokens_digest"),
     Index("ix_one_time_tokens_email", "email", "purpose"),
+    Index("ix_one_time_tokens_user", "user_id"),
     Index("ix_one_time_tokens_expires", "expires_at"),
 )
-"""`used_at` is also set when a newer token takes the place of one, or an administrator withdraws it."""
+"""`used_at` is also set when a newer token takes the place of one, or when one is withdrawn."""
 
 second_factors = Table(
     "second_factors",

@@ -1,9 +1,9 @@
 """The tables of limits, budgets and administration."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Index, LargeBinary, Table
+from sqlalchemy import BigInteger, Boolean, Column, Date, Index, Integer, LargeBinary, Table
 
 from adapters.persistence.tables import metadata
-from adapters.persistence.types import LongText, Name, Utc
+from adapters.persistence.types import DIGEST, LONG_BYTES, LongText, Name, Utc
 
 _ID = Name(64)
 _WORD = Name(64)
@@ -106,3 +106,20 @@ workers = Table(
     Column("seen_at", Utc, nullable=False),
     Column("state", LongText, nullable=False),
 )
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("id", DIGEST, primary_key=True),
+    Column("user_id", _ID, nullable=False),
+    Column("fingerprint", DIGEST, nullable=False),
+    Column("request_id", _ID, nullable=False),
+    Column("claimed_at", Utc, nullable=False),
+    Column("status", Integer),
+    Column("headers", LongText),
+    Column("body", LONG_BYTES),
+    Index("ix_idempotency_keys_user", "user_id"),
+    Index("ix_idempotency_keys_claimed", "claimed_at"),
+)
+"""`id` is a digest of the key and of whose it is. Without a `status` the request has no reply yet. `headers` is a JSON
+list of pairs."""

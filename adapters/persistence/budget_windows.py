@@ -38,7 +38,12 @@ _TAKE = _ADD.where(
     budget_windows.c.used + budget_windows.c.reserved + bindparam("more_reserved") <= bindparam("at_most")
 )
 _UNKNOWN = -1
-"""What is used of a window that this unit has made, until it has asked the ledger. Never committed."""
+"""What is used of a window until whoever locks it next has asked the ledger."""
+_FORGET = (
+    update(budget_windows)
+    .where(and_(*(budget_windows.c[name] == bindparam(f"this_{name}") for name in WindowKey._fields[:-1])))
+    .values(used=_UNKNOWN)
+)
 
 
 def key_of(hold: Hold) -> WindowKey:
@@ -63,7 +68,14 @@ def locked(connection: Connection, keys: Iterable[WindowKey]) -> dict[WindowKey,
     connection.execute(insert_or_keep(connection.dialect.name, budget_windows, WindowKey._fields), new)
     rows = [(key, connection.execute(_LOCK, _this(key)).one()) for key in ordered]
     standings = {key: BudgetStanding(row.used, row.reserved) for key, row in rows}
-    return standings | {key: _begun(connection, key) for key, row in rows if row.used == _UNKNOWN}
+    return standings | {key: _begun(connection, key, row.reserved) for key, row in rows if row.used == _UNKNOWN}
+
+
+def begin_again(connection: Connection, kind: Kind, subject_id: str, budgets: Iterable[tuple[Unit, Window]]) -> None:
+    """For budgets that are set: nobody counted in the windows what was used while there was no such budget."""
+    for unit, window in sorted(budgets):
+        names = {"kind": kind.value, "subject_id": subject_id, "unit": unit.value, "window": window.value}
+        connection.execute(_FORGET, {f"this_{name}": value for name, value in names.items()})
 
 
 def take(connection: Connection, key: WindowKey, amount: int, at_most: int | None) -> bool:
@@ -86,13 +98,15 @@ def add(connection: Connection, changes: Mapping[WindowKey, BudgetStanding]) -> 
 
 def standing(connection: Connection, key: WindowKey) -> BudgetStanding:
     row = connection.execute(_STANDING, _this(key)).first()
-    return BudgetStanding(_in_ledger(connection, key)) if row is None else BudgetStanding(row.used, row.reserved)
+    if row is None:
+        return BudgetStanding(_in_ledger(connection, key))
+    return BudgetStanding(_in_ledger(connection, key) if row.used == _UNKNOWN else row.used, row.reserved)
 
 
-def _begun(connection: Connection, key: WindowKey) -> BudgetStanding:
+def _begun(connection: Connection, key: WindowKey, reserved: int) -> BudgetStanding:
     used = _in_ledger(connection, key)
     connection.execute(_ADD, _this(key) | {"more_used": used - _UNKNOWN, "more_reserved": 0})
-    return BudgetStanding(used)
+    return BudgetStanding(used, reserved)
 
 
 def _in_ledger(connection: Connection, key: WindowKey) -> int:

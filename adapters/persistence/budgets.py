@@ -16,7 +16,7 @@ from adapters.persistence import budget_windows as windows
 from adapters.persistence.admin_tables import budget_holds
 from adapters.persistence.budget_windows import WindowKey, key_from, key_of
 from application.admin_store import Claim
-from domain.limits import BudgetStanding, Kind, Unit, Window
+from domain.limits import Budget, BudgetStanding, Kind, Unit, Window
 
 _AT_ONCE = 1_000
 _KEPT = timedelta(days=7)
@@ -64,8 +64,19 @@ class SqlBudgets:
         forget(self.connection, self.connection.execute(_OLDEST, {"in_state": "swept", "before": before - _KEPT}).all())
         return len(old)
 
+    def inherit(self, heir_id: str, key_id: str, budgets: Sequence[Budget], at: datetime) -> None:
+        old = [_current(key_id, budget, at) for budget in budgets]
+        new = [key._replace(subject_id=heir_id) for key in old]
+        before = windows.locked(self.connection, (*old, *new))
+        spent = (before[key].used + before[key].reserved for key in old)
+        windows.add(self.connection, {key: BudgetStanding(used) for key, used in zip(new, spent, strict=True)})
+
     def standing(self, kind: Kind, subject_id: str, unit: Unit, window: Window, period: date) -> BudgetStanding:
         return windows.standing(self.connection, WindowKey(kind.value, subject_id, unit.value, window.value, period))
+
+
+def _current(key_id: str, budget: Budget, at: datetime) -> WindowKey:
+    return WindowKey(Kind.KEY.value, key_id, budget.unit.value, budget.window.value, budget.window.start(at))
 
 
 def reserved_in(held: Iterable[Row[Any]]) -> Counter[WindowKey]:

@@ -32,6 +32,7 @@ _REVOKE = (
     .where(api_keys.c.id == bindparam("key_id"))
     .values(revoked_at=func.coalesce(api_keys.c.revoked_at, bindparam("at", type_=api_keys.c.revoked_at.type)))
 )
+_LOCK = select(api_keys.c.id).where(api_keys.c.id == bindparam("key_id")).with_for_update(key_share=True)
 _TOUCH = update(api_keys).where(api_keys.c.id == bindparam("key_id")).values(last_used_at=bindparam("at"))
 
 
@@ -55,6 +56,11 @@ class SqlKeys:
     def get(self, key_id: str) -> ApiKey | None:
         row = self.connection.execute(_WITH_LIMITS.where(api_keys.c.id == key_id)).mappings().first()
         return None if row is None else _key(row, limits_from(row))
+
+    def lock(self, key_id: str) -> ApiKey | None:
+        # In a statement of its own: PostgreSQL locks nothing that an outer join may not find.
+        self.connection.execute(_LOCK, {"key_id": key_id})
+        return self.get(key_id)
 
     def page(self, user_id: str | None, team_id: str | None, limit: int, before: str | None) -> list[ApiKey]:
         query = _WITH_LIMITS.order_by(api_keys.c.id.desc()).limit(limit)

@@ -8,6 +8,7 @@ import orjson
 from sqlalchemy import Connection, and_, delete, select
 
 from adapters.persistence.admin_tables import limits as table
+from adapters.persistence.budget_windows import begin_again
 from adapters.persistence.dialects import insert_or_replace
 from domain.limits import NO_LIMITS, Bound, Budget, Kind, Limits, Unit, Window
 
@@ -23,6 +24,8 @@ class SqlLimitBook:
         return NO_LIMITS if row is None else limits_from(row)
 
     def put(self, kind: Kind, subject_id: str, limits: Limits) -> None:
+        new = _windows(limits) - _windows(self.get(kind, subject_id))
+        begin_again(self.connection, kind, subject_id, new)
         if limits == NO_LIMITS:
             self.connection.execute(delete(table).where(_subject(kind, subject_id)))
             return
@@ -32,6 +35,10 @@ class SqlLimitBook:
     def all(self, kind: Kind) -> list[Bound]:
         query = select(table).where(table.c.kind == kind.value).order_by(table.c.subject_id)
         return [Bound(kind, row["subject_id"], limits_from(row)) for row in self.connection.execute(query).mappings()]
+
+
+def _windows(limits: Limits) -> set[tuple[Unit, Window]]:
+    return {(budget.unit, budget.window) for budget in limits.budgets}
 
 
 def limits_from(row: Mapping[Any, Any], prefix: str = "") -> Limits:

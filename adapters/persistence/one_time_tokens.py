@@ -26,6 +26,8 @@ _RENEW = (
 _BY_DIGEST = select(tokens).where(tokens.c.digest == bindparam("given"))
 _TO_ADDRESS = (tokens.c.email == bindparam("address")) & (tokens.c.purpose == bindparam("wanted"))
 _EARLIER = select(tokens.c.id).where(_TO_ADDRESS, _UNUSED)
+_OF_USER = select(tokens.c.id).where(tokens.c.user_id == bindparam("owner_id"), _UNUSED)
+_OF_ADDRESS = select(tokens.c.id).where(tokens.c.email == bindparam("address"), _UNUSED)
 _ISSUED = select(func.count()).select_from(tokens).where(_TO_ADDRESS, tokens.c.created_at >= bindparam("since"))
 _INVITATIONS = select(tokens).where(tokens.c.purpose == Purpose.INVITE.value, _UNUSED).order_by(tokens.c.id.desc())
 _OLD = select(tokens.c.id).where(tokens.c.expires_at < bindparam("before")).limit(1_000)
@@ -62,6 +64,12 @@ class SqlOneTimeTokens:
 
     def withdraw(self, token_id: str, at: datetime) -> bool:
         return self.connection.execute(_WITHDRAW, {"token_id": token_id, "at": at}).rowcount == 1
+
+    def withdraw_all(self, user_id: str, email: str, at: datetime) -> None:
+        mine = self.connection.execute(_OF_USER, {"owner_id": user_id}).scalars().all()
+        sent = self.connection.execute(_OF_ADDRESS, {"address": email}).scalars().all()
+        for token_id in sorted({*mine, *sent}):
+            self.withdraw(token_id, at)
 
     def sweep(self, before: datetime) -> int:
         old = self.connection.execute(_OLD, {"before": before}).scalars().all()

@@ -16,6 +16,7 @@ _WRITE = (
     .where(_THIS)
     .values({name: bindparam(f"new_{name}") for name in ("count", "since", "blocked_until")})
 )
+_REFUND = update(throttles).where(_THIS, throttles.c.count > 0).values(count=throttles.c.count - 1)
 _OVER = (throttles.c.since < bindparam("before")) & (throttles.c.blocked_until < bindparam("before"))
 _OLD = select(throttles.c.id).where(_OVER).order_by(throttles.c.id)
 _FORGET = delete(throttles).where(_THIS)
@@ -36,6 +37,9 @@ class SqlThrottles:
 
     def clear(self, key: str) -> None:
         self.connection.execute(_FORGET, {"key": key})
+
+    def refund(self, key: str) -> None:
+        self.connection.execute(_REFUND, {"key": key})
 
     def sweep(self, before: datetime) -> int:
         # By id, and asked again: one DELETE for all would lock every row on MySQL, those of running attempts as well.

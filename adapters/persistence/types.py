@@ -13,6 +13,9 @@ _BINARY = {"mysql": "utf8mb4_bin", "mariadb": "utf8mb4_bin", "postgresql": "C"}
 BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only in a column of exactly this type."""
 
+LONG_BYTES = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+"""Up to 16 MB."""
+
 DIGEST = LargeBinary(32).with_variant(mysql.VARBINARY(32), "mysql", "mariadb")
 
 

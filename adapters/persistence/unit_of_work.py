@@ -10,6 +10,7 @@ from adapters.persistence.audit import SqlAuditLog
 from adapters.persistence.budgets import SqlBudgets
 from adapters.persistence.credentials import SqlCredentials
 from adapters.persistence.errors import unavailable
+from adapters.persistence.idempotency import SqlIdempotency
 from adapters.persistence.identities import SqlIdentities
 from adapters.persistence.keys import SqlKeys
 from adapters.persistence.limit_book import SqlLimitBook
@@ -48,6 +49,7 @@ class SqlUnitOfWork:
     prices: SqlPriceChanges
     audit: SqlAuditLog
     workers: SqlWorkerStates
+    idempotency: SqlIdempotency
     sessions: SqlSessions
     messages: SqlMessages
     turns: SqlTurns
@@ -96,6 +98,7 @@ def _work(connection: Connection) -> SqlUnitOfWork:
         prices=SqlPriceChanges(connection),
         audit=SqlAuditLog(connection),
         workers=SqlWorkerStates(connection),
+        idempotency=SqlIdempotency(connection),
         sessions=SqlSessions(connection),
         messages=SqlMessages(connection),
         turns=SqlTurns(connection),

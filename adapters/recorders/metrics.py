@@ -49,6 +49,7 @@ class Metrics:
         self.redis_refused = self._counter("redis_refused", "Commands that Redis answered with an error", "reason")
         self.limiter_failed = self._counter("limiter_failed", "Requests that passed uncounted", "reason")
         self.limit_hits = self._counter("limit_hits", "Limits that calls met", "kind", "metric", "shadow")
+        self.repeats = self._counter("repeated_requests", "Requests with an idempotency key that is taken", "outcome")
         self.mails = self._counter("mails", "Attempts to send a mail", "kind", "outcome")
         self.in_flight = self._gauge("in_flight", "Generations running now", "livesum")
         self.workers = self._gauge("workers", "Worker processes alive", "livesum")

@@ -19,6 +19,7 @@ from application.facts import (
     MailSent,
     ModelCalled,
     RedisRefused,
+    RequestRepeated,
     TurnSettled,
 )
 from domain.limits import Kind
@@ -89,6 +90,7 @@ class PrometheusRecorder:
             LimiterFailed: self._limiter_failed,
             LimitHit: self._limit_hit,
             MailSent: self._mail_sent,
+            RequestRepeated: self._request_repeated,
         }
 
     def __call__(self, fact: object) -> None:
@@ -162,6 +164,9 @@ class PrometheusRecorder:
 
     def _mail_sent(self, fact: MailSent) -> None:
         self.metrics.mails.labels(self._reason(fact.kind), self._reason(fact.outcome)).inc()
+
+    def _request_repeated(self, fact: RequestRepeated) -> None:
+        self.metrics.repeats.labels(self._reason(fact.outcome)).inc()
 
     def _journal_rejected(self, _: JournalRejected) -> None:
         self.metrics.journal_rejected.inc()

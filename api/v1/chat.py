@@ -8,6 +8,7 @@ from flask import request
 
 from api.answer import Answer
 from api.auth import current_principal, requires
+from api.idempotency import once
 from api.paid import begin_call
 from api.v1.blueprint import Blueprint
 from api.v1.bodies import chat_body, paid_answer
@@ -34,7 +35,7 @@ blueprint = Blueprint("chat", __name__, "Turns in chat sessions")
 @inject
 def send_message(body: dict[str, Any], chat: ChatService = Provide["chat"]) -> Answer:
     """Send a message and wait for the answer."""
-    return _streamed(chat, body) if body.pop("stream") else _whole(chat, ChatOrder(**body))
+    return _streamed(chat, body) if body["stream"] else once(body, lambda: _whole(chat, _order(body)))
 
 
 @blueprint.route("/chat/stream", methods=["POST"])
@@ -44,7 +45,6 @@ def send_message(body: dict[str, Any], chat: ChatService = Provide["chat"]) -> A
 @inject
 def stream_message(body: dict[str, Any], chat: ChatService = Provide["chat"]) -> Answer:
     """Send a message and read the answer while it is written."""
-    body.pop("stream")
     return _streamed(chat, body)
 
 
@@ -65,10 +65,18 @@ def _whole(chat: ChatService, order: ChatOrder) -> Answer:
         return paid_answer(orjson.dumps(chat_body(answer)), answer)
 
 
+def _order(body: dict[str, Any]) -> ChatOrder:
+    return ChatOrder(**{name: value for name, value in body.items() if name != "stream"})
+
+
 def _streamed(chat: ChatService, body: dict[str, Any]) -> Answer:
-    order = ChatOrder(**body)
+    lines = LINES in request.headers.get("Accept", "")
+    return once(body, lambda: _stream(chat, _order(body), lines=lines), LINES if lines else "")
+
+
+def _stream(chat: ChatService, order: ChatOrder, *, lines: bool) -> Answer:
     with begin_call(streamed=True) as paid:
         stream = chat.stream(current_principal(), order, paid.call)
-        if LINES in request.headers.get("Accept", ""):
+        if lines:
             return stream_answer(stream, paid, chat_lines(stream), refused_line(stream), LINES)
         return stream_answer(stream, paid, chat_events(stream, order.session_id), refused_event(stream))

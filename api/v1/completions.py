@@ -5,11 +5,12 @@ from dependency_injector.wiring import Provide, inject
 
 from api.answer import Answer
 from api.auth import current_principal, requires
+from api.idempotency import once
 from api.json_body import LARGE, read_json
 from api.paid import begin_call
 from api.v1.blueprint import Blueprint
 from api.v1.bodies import completion_body, paid_answer
-from api.v1.completion_request import completion_request
+from api.v1.completion_request import CompletionRequest, completion_request
 from api.v1.documentation import COMPLETION
 from api.v1.streams import CompletionChunks, stream_answer
 from application.completions import CompletionService
@@ -24,7 +25,12 @@ blueprint = Blueprint("completions", __name__, "OpenAI's dialect")
 @inject
 def create_completion(completions: CompletionService = Provide["completions"]) -> Answer:
     """Complete a conversation."""
-    asked = completion_request(read_json(LARGE))
+    body = read_json(LARGE)
+    asked = completion_request(body)
+    return once(body, lambda: _completed(completions, asked))
+
+
+def _completed(completions: CompletionService, asked: CompletionRequest) -> Answer:
     principal = current_principal()
     with begin_call(streamed=asked.streamed) as paid:
         if not asked.streamed:

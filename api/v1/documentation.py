@@ -3,14 +3,25 @@
 from typing import Any
 
 from api.v1.completion_messages import FREE, Schema, ref
+from domain.idempotency import HEADER, KEY_PATTERN
 
 Doc = dict[str, Any]
 
 NO_CONTENT: Doc = {"responses": {"204": {"description": "Done; there is nothing to say."}}}
+_LINES: Schema = {
+    "type": "string",
+    "contentMediaType": "application/x-ndjson",
+    "contentSchema": ref("AuditLine"),
+    "description": "The schema is that of each line.",
+}
 AUDIT_EXPORT: Doc = {
     "operationId": "adminExportAudit",
+    "description": "Each line is an entry. An export that was cut ends with a line that holds an error.",
     "responses": {
-        "200": {"description": "JSON lines", "content": {"application/x-ndjson": {"schema": ref("AuditLine")}}}
+        "200": {
+            "description": "JSON lines",
+            "content": {"application/x-ndjson": {"schema": _LINES}},
+        }
     },
 }
 OIDC_START: Doc = {
@@ -32,6 +43,18 @@ MODEL_PATH: Doc = {
     "description": "`provider/model`; the name may contain slashes.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
 }
+_ONCE: Doc = {
+    "parameters": [
+        {
+            "in": "header",
+            "name": HEADER,
+            "required": False,
+            "description": "The request is executed once, however often it is sent with this key: a repeat gets the "
+            "answer of the first, with `Idempotency-Replayed: true`. Kept for 24 hours.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY_PATTERN},
+        }
+    ]
+}
 
 
 def or_conflict(description: str, done: Doc | None = None) -> Doc:
@@ -52,6 +75,7 @@ _WHOLE = {"application/json": _json("ChatAnswer")}
 _STREAMED = {"text/event-stream": _json("ChatEvent"), "application/x-ndjson": _json("ChatLine")}
 
 COMPLETION: Doc = {
+    **_ONCE,
     "operationId": "createChatCompletion",
     "description": "With `stream: true` the answer comes as Server-Sent Events whose `data` are chunks, the last one "
     "with the usage, and then `[DONE]`. A stream without `[DONE]` was cut; the chunk before its end says why.",
@@ -61,10 +85,12 @@ COMPLETION: Doc = {
     ),
 }
 CHAT: Doc = {
+    **_ONCE,
     "operationId": "sendMessage",
     "responses": _answer("The answer; with `stream: true` a stream of it", **_WHOLE, **_STREAMED),
 }
 CHAT_STREAM: Doc = {
+    **_ONCE,
     "operationId": "streamMessage",
     "description": "Server-Sent Events: `start`, then `delta` …, then `end`; when the answer was cut, an `error` "
     "instead of `end`. With `Accept: application/x-ndjson` the same as JSON lines. Comments and empty texts keep the "

@@ -5,6 +5,7 @@ dialect, and then nothing follows that could be taken for a good end.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import orjson
@@ -12,6 +13,7 @@ from werkzeug.datastructures import Headers
 
 from api.answer import STREAM_HEADERS, Answer
 from api.errors import envelope, unexpected
+from api.idempotency import Keeper, current_keeper
 from api.paid import PaidCall
 from api.trace import current_trace
 from api.v1.bodies import chat_body, completion_usage, served_by
@@ -42,7 +44,8 @@ class StreamBody:
         self.sent_bytes = 0
         self._stream = stream
         self._paid = paid
-        self._pieces = pieces
+        self._keeper = current_keeper()
+        self._pieces = pieces if self._keeper is None else _kept(pieces, stream, self._keeper)
         self._refusal = refusal
 
     def __iter__(self) -> Pieces:
@@ -57,9 +60,33 @@ class StreamBody:
 
     def close(self) -> None:
         try:
+            if self._keeper is not None:
+                _run_on(self._pieces)
             self._stream.close()
         finally:
             self._paid.end()
+
+
+def _kept(pieces: Pieces, stream: Stream[Any], keeper: Keeper) -> Pieces:
+    """The same, kept for repeats: as a whole, or as the error, before the last piece is out."""
+    try:
+        for piece in pieces:
+            if piece is not PING and piece is not _NO_TEXT:
+                keeper.add(piece)
+            if stream.finished:
+                keeper.keep()
+            yield piece
+    except Exception as error:
+        told = error if isinstance(error, ParleyError) else unexpected(error, stream.request_id)
+        keeper.refuse(told)
+        raise told from error
+
+
+def _run_on(pieces: Pieces) -> None:
+    """Without a reader: what went wrong is kept already."""
+    with suppress(ParleyError):
+        for _ in pieces:
+            continue
 
 
 def stream_answer(

@@ -205,6 +205,28 @@ class OneTimeTokensContract(Populated):
             assert work.tokens.open_invitations() == [invitations[3], invitations[1]]
             assert work.tokens.spend(Purpose.INVITE, invitations[2].digest, NOW) is None
 
+    def test_all_that_a_user_or_their_address_could_still_use_is_withdrawn(self, populated):
+        def token(number, **fields):
+            return a_one_time_token(id=f"ott_{number}", digest=digest(f"ott_{number}"), **fields)
+
+        moving = token(1, purpose=Purpose.CONFIRM, email="new@example.org", user_id="usr_1")
+        used = token(2, purpose=Purpose.RESET, user_id="usr_1")
+        invited = token(3, purpose=Purpose.INVITE, role=Role.VIEWER)
+        others = token(4, email="bob@example.org", user_id="usr_2"), token(5, email="eve@example.org")
+        with populated() as work:
+            work.tokens.add(used)
+            assert work.tokens.spend(used.purpose, used.digest, NOW) is not None
+            for it in (moving, invited, *others):
+                work.tokens.add(it)
+
+        with populated() as work:
+            work.tokens.withdraw_all("usr_1", "ada@example.org", LATER)
+            work.tokens.withdraw_all("usr_9", "nobody@example.org", LATER)
+
+        with populated() as work:
+            spent = [work.tokens.spend(it.purpose, it.digest, NOW) for it in (moving, invited, *others)]
+            assert [it is not None for it in spent] == [False, False, True, True]
+
 
 class SecondFactorsContract(Populated):
     CODES = (digest("one"), digest("two"))

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from domain.limits import EPOCH, BudgetStanding, Kind, Unit, Window
+from domain.limits import EPOCH, NO_LIMITS, Budget, BudgetStanding, Kind, Limits, Unit, Window
 from domain.usage import Usage
 from tests.builders import NOW, a_claim, a_hold, a_key, a_settled, a_token, a_user, an_entry
 
@@ -26,6 +26,11 @@ def standing(begin, hold=None):
 
 def standing_in(work, hold):
     return work.budgets.standing(hold.kind, hold.subject_id, hold.unit, hold.window, hold.period)
+
+
+def put(begin, limits):
+    with begin() as work:
+        work.limits.put(Kind.KEY, a_hold().subject_id, limits)
 
 
 def spent(request_id, amount, *holds, **fields):
@@ -93,6 +98,21 @@ class ReservingContract:
             a_hold(kind=Kind.TEAM),
         ):
             assert standing(begin, other) == BudgetStanding()
+
+    def test_a_new_key_begins_with_what_another_has_used_and_reserved(self, begin, apply):
+        old = [a_hold(amount=30), a_hold(unit=Unit.TOKENS, window=Window.TOTAL, period=EPOCH, amount=5)]
+        reserve(begin, "req_1", a_claim(old[0], 100))
+        apply([spent("req_1", 10, old[0])])
+        reserve(begin, "req_2", *(a_claim(hold, 100) for hold in old))
+        before = [standing(begin, hold) for hold in old]
+
+        with begin() as work:
+            work.budgets.inherit("key_2", "key_1", [Budget(hold.unit, hold.window, 100) for hold in old], NOW)
+
+        after = [standing(begin, replace(hold, subject_id="key_2")) for hold in old]
+        assert after == [BudgetStanding(used=it.used + it.reserved) for it in before]
+        assert after[0] == BudgetStanding(used=40)
+        assert [standing(begin, hold) for hold in old] == before
 
     def test_nothing_asked_for_takes_nothing(self, begin):
         assert reserve(begin, "req_1") == []
@@ -299,5 +319,46 @@ class SettlingContract:
         assert {standing(begin, hold) for hold in keys} == {BudgetStanding(used=3)}
 
 
-class BudgetsContract(ReservingContract, FirstMeetingContract, GivingBackContract, SettlingContract):
+class ChangingContract:
+    """A budget that is set begins with what the ledger has for it, also when there was one before."""
+
+    BUDGET = Limits(budgets=(Budget(Unit.MONEY, Window.DAY, 1_000),))
+
+    @pytest.fixture
+    def away(self, begin, apply):
+        """There was a budget, of which one call used 20 and one holds 30; now there is none."""
+        put(begin, self.BUDGET)
+        for request_id in ("req_1", "req_2"):
+            reserve(begin, request_id, a_claim(a_hold(amount=30), 1_000))
+        apply([spent("req_1", 20, a_hold())])
+        put(begin, NO_LIMITS)
+
+    @pytest.mark.usefixtures("away")
+    def test_what_was_used_while_a_budget_was_away_counts_when_it_is_back(self, begin, apply):
+        apply([spent("req_3", 300)])
+        put(begin, self.BUDGET)
+
+        assert standing(begin) == BudgetStanding(used=320, reserved=30)
+        assert reserve(begin, "req_4", a_claim(a_hold(amount=1), 1_000)) == [649]
+        assert standing(begin) == BudgetStanding(used=320, reserved=31)
+
+    @pytest.mark.usefixtures("away")
+    def test_what_ran_meanwhile_counts_once(self, begin, apply):
+        put(begin, self.BUDGET)
+        record = spent("req_2", 25, a_hold())
+        for _ in range(2):
+            apply([record])
+
+        assert standing(begin) == BudgetStanding(used=45)
+
+    def test_a_changed_amount_goes_on_with_what_was_counted(self, begin, apply):
+        put(begin, self.BUDGET)
+        reserve(begin, "req_1", a_claim(a_hold(amount=30), 1_000))
+        put(begin, Limits(budgets=(Budget(Unit.MONEY, Window.DAY, 50), Budget(Unit.TOKENS, Window.DAY, 9))))
+        apply([spent("req_1", 20, a_hold())])
+
+        assert standing(begin) == BudgetStanding(used=20)
+
+
+class BudgetsContract(ReservingContract, FirstMeetingContract, GivingBackContract, SettlingContract, ChangingContract):
     """Everything above."""

@@ -51,6 +51,34 @@ class ThrottlesContract(Populated):
         with populated() as work:
             assert [work.throttles.hit("ada", RULE, NOW) for _ in range(4)] == [0, 0, 0, 1]
 
+    def test_an_attempt_that_is_taken_back_does_not_count(self, populated):
+        with populated() as work:
+            work.throttles.refund("ada")
+            for _ in range(9):
+                assert work.throttles.hit("ada", RULE, NOW) == 0
+                work.throttles.refund("ada")
+
+        with populated() as work:
+            assert [work.throttles.hit("ada", RULE, NOW) for _ in range(4)] == [0, 0, 0, 1]
+
+    def test_taking_back_never_leaves_less_than_no_attempt(self, populated):
+        with populated() as work:
+            work.throttles.hit("ada", RULE, NOW)
+            for _ in range(5):
+                work.throttles.refund("ada")
+
+        with populated() as work:
+            assert [work.throttles.hit("ada", RULE, NOW) for _ in range(4)] == [0, 0, 0, 1]
+
+    def test_a_wait_that_has_begun_goes_on_when_an_attempt_is_taken_back(self, populated):
+        with populated() as work:
+            for _ in range(3):
+                work.throttles.hit("ada", RULE, NOW)
+            work.throttles.refund("ada")
+
+        with populated() as work:
+            assert [work.throttles.hit("ada", RULE, at) for at in (NOW, NOW + SECOND)] == [1, 0]
+
     def test_only_what_is_over_is_swept(self, populated):
         with populated() as work:
             work.throttles.hit("old", RULE, NOW)

@@ -209,6 +209,15 @@ class KeysContract(Populated):
         with populated() as work:
             assert work.keys.get("key_1") == changed
 
+    def test_a_locked_key_is_the_one_that_is_stored(self, populated):
+        with populated() as work:
+            work.limits.put(Kind.KEY, "key_1", Limits(rpm=2))
+
+        with populated() as work:
+            assert work.keys.lock("key_1") == work.keys.get("key_1")
+            assert work.keys.lock("key_1").limits == Limits(rpm=2)
+            assert work.keys.lock("key_9") is None
+
     def test_the_last_use_is_remembered(self, populated):
         with populated() as work:
             work.keys.touch("key_1", LATER)

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event, Thread
 
@@ -10,11 +11,14 @@ import pytest
 
 from application.accounts import AccountService, Profile, Registration
 from application.auditing import Auditor
+from application.keys import OVERLAP, KeyOrder, KeyService
 from application.logins import Attempt, LoginService
 from application.passwords import PasswordRules
 from application.second_factor import SecondFactorService
+from application.user_admin import UserAdmin, UserChange
 from domain.api_key import digest
-from domain.errors import DatabaseBusy, InvalidCredentials, InvalidRequest, ParleyError
+from domain.audit import SYSTEM
+from domain.errors import Conflict, DatabaseBusy, InvalidCredentials, InvalidRequest, ParleyError
 from domain.mail import MailKind
 from domain.one_time_token import Purpose
 from domain.throttle import ADDRESS
@@ -37,6 +41,8 @@ class Site:
         self.factors = SecondFactorService(begin, clock, new_secret, self.codes, PlainVault(), auditor)
         self.logins = LoginService(*made, hasher, self.factors, auditor, lambda _: None)
         rules = PasswordRules(frozenset())
+        self.users = UserAdmin(*made, auditor)
+        self.keys = KeyService(*made, auditor, lambda _: None)
         self.accounts = AccountService(*made, hasher, rules, auditor, registration="open", mails=True)
 
     def code(self) -> str:
@@ -152,3 +158,58 @@ def test_a_user_who_changes_the_name_while_an_administrator_takes_the_role_does_
     with begin() as work:
         user = work.users.get("usr_1")
     assert (user.role, user.name) == (Role.VIEWER, "Ada")
+
+
+def test_a_key_rotated_many_times_at_once_has_one_heir(site: Site, begin):
+    me = a_principal(key_id="login_0", login=True)
+    key, _ = site.keys.create(me, KeyOrder("laptop"), SYSTEM)
+
+    assert at_once(lambda _: site.keys.rotate(me, key.id, OVERLAP, SYSTEM)) == {None: 1, Conflict.__name__: TIMES - 1}
+
+    with begin() as work:
+        old, heirs = work.keys.get(key.id), [it for it in work.keys.page("usr_1", None, 99, None) if it.id != key.id]
+    assert [it.id for it in heirs] == [old.replaced_by]
+
+
+def test_a_login_that_overlaps_with_a_new_password_does_not_outlive_it(site: Site, begin):
+    """The password is right when it is checked, and another one when the login is made."""
+    locked = Event()
+
+    def change() -> None:
+        with begin() as work:
+            user = work.users.lock("usr_1")
+            locked.set()
+            time.sleep(0.5)
+            work.users.save(replace(user, password_hash="plain:another fine password"))
+            work.logins.end_all("usr_1", NOW)
+
+    changing = Thread(target=change)
+    changing.start()
+    locked.wait()
+    with pytest.raises((InvalidCredentials, DatabaseBusy)):
+        site.logins.login(Attempt("ada@example.org", PASSWORD, ip="192.0.2.1"))
+    changing.join()
+
+    with begin() as work:
+        assert work.logins.of_user("usr_1") == []
+
+
+def test_an_administrator_who_renames_a_user_does_not_bring_the_old_password_back(site: Site, begin):
+    locked = Event()
+
+    def change() -> None:
+        with begin() as work:
+            user = work.users.lock("usr_1")
+            locked.set()
+            time.sleep(0.5)
+            work.users.save(replace(user, password_hash="plain:another fine password"))
+
+    changing = Thread(target=change)
+    changing.start()
+    locked.wait()
+    with suppress(DatabaseBusy):
+        site.users.change(a_principal(user_id="usr_o", role=Role.OWNER), "usr_1", UserChange(name="Ada"), SYSTEM)
+    changing.join()
+
+    with begin() as work:
+        assert work.users.get("usr_1").password_hash == "plain:another fine password"

@@ -14,6 +14,7 @@ from domain.errors import DatabaseBusy
 from tests.builders import NOW, a_session, a_settled, a_turn, a_user, an_entry
 from tests.contracts.account_store import AccountStoreContract
 from tests.contracts.apply import ApplyContract
+from tests.contracts.idempotency import IdempotencyContract, a_call
 from tests.contracts.rollups import SETTLED_SECONDS, RollupsContract
 from tests.contracts.unit_of_work import UnitOfWorkContract
 
@@ -78,6 +79,17 @@ class TestUnitOfWork(UnitOfWorkContract):
 
 class TestAccountStore(AccountStoreContract):
     pass
+
+
+class TestIdempotency(IdempotencyContract):
+    def test_one_of_many_racing_claims_gets_the_key(self, begin):
+        def race(number):
+            with begin() as work:
+                return work.idempotency.claim(a_call(request_id=f"req_{number}")).request_id
+
+        with ThreadPoolExecutor(16) as pool:
+            winners = set(pool.map(race, range(64)))
+        assert len(winners) == 1
 
 
 class TestApply(ApplyContract):

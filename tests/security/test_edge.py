@@ -145,7 +145,6 @@ HEADS = {
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     "PROXY": b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" + get(),
-    "contradicting schemes": get(b"/livez", b"X-Forwarded-Proto: https", b"X-Forwarded-Ssl: off"),
 }
 
 

@@ -239,7 +239,7 @@ def test_a_login_that_is_not_recent_administers_nothing_and_makes_no_keys(tenant
     caller = Caller(tenants.gateway.port).bearing(tenants.password_login("old"))
     assert caller.get("/admin/users").status == 200
 
-    _age_logins(tenants)
+    _age_logins(tenants, "old@example.org")
 
     assert (caller.get("/admin/users").code, caller.post("/keys", {"name": "n"}).code) == (
         "reauthentication_required",
@@ -270,8 +270,10 @@ def seen_by_the_team(kind: str, route: Route) -> bool:
     return kind in TEAM and ("/teams" in route.path or route.row == "GET /keys")
 
 
-def _age_logins(tenants: Tenants) -> None:
-    """As if all passwords had been given long ago; a worker believes what it read for a second."""
+def _age_logins(tenants: Tenants, email: str) -> None:
+    """As if the password had been given long ago; a worker believes what it read for a second."""
+    long_ago = "2026-01-01 00:00:00.000000"
+    old = "UPDATE logins SET authenticated_at = ? WHERE user_id = (SELECT id FROM users WHERE email = ?)"
     with sqlite3.connect(f"{tenants.gateway.folder}/var/parley.db") as database:
-        database.execute("UPDATE logins SET authenticated_at = '2026-01-01 00:00:00.000000'")
+        database.execute(old, (long_ago, email))
     time.sleep(1.2)

@@ -7,7 +7,7 @@ Good: `ok`, `ok-n-50` (that many tokens), `slow-100ms` (between tokens), `tools`
 
 Before the first byte: `rst`, `close`, `ttfb-10` (seconds), `429-ra-2` (any status, any Retry-After), `html`,
 `redirect`, `gzip`, `context-length`, `context-size`, `content-filter`, `param`, `auth`, `key-in-message`,
-`error-as-json`, `big-head`, `not-http`.
+`key-echo-400` (any status; quotes the key that it was called with), `error-as-json`, `big-head`, `not-http`.
 
 Afterwards: `silence-10` (headers, then seconds of nothing), `rst-after-3`, `eof-after-3`, `stall-after-3`,
 `done-after-3` (`[DONE]` without a finish reason), `bad-json`, `bad-json-events-5`, `big-line`, `error-event`,

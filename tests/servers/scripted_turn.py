@@ -111,6 +111,7 @@ class Turn:
             "error-as-json": lambda: line.whole(200, answers.error_body(200, self.script)),
             "not-http": self.greet,
             "big-head": self.big_head,
+            "key-echo": self.echo_key,
         }
         acts.get(self.script.name, self.refuse)()
 
@@ -121,6 +122,12 @@ class Turn:
     def greet(self) -> None:
         self.line.send(b"220 smtp.example.org ESMTP\r\n")
         self.line.close()
+
+    def echo_key(self) -> None:
+        """A provider that says back, wherever it can, with what it was called."""
+        key = self.bill.headers["authorization"].partition(" ")[2]
+        error = {"message": f"What is {key}?", "type": f"unknown {key}", "code": key, "param": key}
+        self.line.whole(int(self.script.number(400)), json.dumps({"error": error}).encode(), f"X-Request-Id: {key}")
 
     def big_head(self) -> None:
         self.line.send(b"HTTP/1.1 200 OK\r\n" + b"X-Filler: " + b"x" * 200_000)

@@ -7,6 +7,7 @@ from tests.contracts.admin_store import AdminStoreContract
 from tests.contracts.apply import ApplyContract
 from tests.contracts.budgets import BudgetsContract
 from tests.contracts.chat_model import ChatModelContract
+from tests.contracts.idempotency import IdempotencyContract
 from tests.contracts.signals import SignalsContract
 from tests.contracts.unit_of_work import UnitOfWorkContract
 from tests.contracts.usage_log import UsageLogContract
@@ -52,6 +53,16 @@ class TestMemoryUsageLog(UsageLogContract):
 
 
 class TestMemoryApply(ApplyContract):
+    @pytest.fixture
+    def begin(self):
+        return MemoryBegin()
+
+    @pytest.fixture
+    def apply(self, begin):
+        return begin.apply
+
+
+class TestMemoryIdempotency(IdempotencyContract):
     @pytest.fixture
     def begin(self):
         return MemoryBegin()

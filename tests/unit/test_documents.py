@@ -67,3 +67,27 @@ def test_the_architecture_page_lists_every_decision():
     page = (ROOT / "docs/architecture.md").read_text()
 
     assert [decision.name for decision in DECISIONS[1:] if f"adr/{decision.name}" not in page] == []
+
+
+def test_what_the_security_page_names_exists():
+    """Paths of tests are below `tests/`; a star stands for any part of a name."""
+    page = (ROOT / "docs/security.md").read_text()
+    named = set(re.findall(r"`((?:[\w.*]+/)+[\w.*]*)`", page))
+
+    assert len(named) > 50
+    assert [path for path in sorted(named) if not any(ROOT.glob(path)) and not any((ROOT / "tests").glob(path))] == []
+
+
+def test_the_security_page_names_a_test_for_every_statement():
+    rows = [row.split("|") for row in (ROOT / "docs/security.md").read_text().splitlines() if row.startswith("| ")]
+    proofs = {row[1].strip(): row[-2] for row in rows if row[-2].strip() != "Proved by"}
+
+    assert len(proofs) > 30
+    assert [item for item, proof in proofs.items() if not re.search(r"`(\w+/test_|\w+/\w|make )", proof)] == []
+
+
+def test_every_test_of_security_is_named_on_its_page():
+    page = (ROOT / "docs/security.md").read_text()
+    files = (ROOT / "tests/security").glob("test_*.py")
+
+    assert sorted(file.name for file in files if f"security/{file.name}" not in page) == []

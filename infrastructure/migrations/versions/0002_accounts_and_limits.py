@@ -130,6 +130,7 @@ def _create_one_time_tokens() -> None:
         sa.UniqueConstraint("digest", name="uq_one_time_tokens_digest"),
     )
     create_index("ix_one_time_tokens_email", "one_time_tokens", "email", "purpose")
+    create_index("ix_one_time_tokens_user", "one_time_tokens", "user_id")
     create_index("ix_one_time_tokens_expires", "one_time_tokens", "expires_at")
 
 

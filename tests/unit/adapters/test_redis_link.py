@@ -1,6 +1,12 @@
-import pytest
+import time
+from concurrent.futures import ThreadPoolExecutor
 
-from adapters.redis_link import SETTINGS, connect
+import pytest
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from adapters.redis_link import SETTINGS, TURNS, RedisLink, connect
+from application.breaker import Breaker
+from tests.fakes import FrozenClock
 
 
 @pytest.mark.parametrize(
@@ -34,3 +40,53 @@ def test_a_wrong_address_is_refused_at_once_without_being_quoted(address):
 
     assert "secret" not in str(refusal.value)
     assert refusal.value.__cause__ is None
+
+
+FAILURES = 5
+"""After so many the breaker is open."""
+
+
+class Crowd:
+    """Counts those who are in it at the same time."""
+
+    def __init__(self) -> None:
+        self.present = self.most = self.calls = 0
+
+    def visit(self) -> str:
+        self.present, self.calls = self.present + 1, self.calls + 1
+        self.most = max(self.most, self.present)
+        time.sleep(0.005)
+        self.present -= 1
+        return "PONG"
+
+    def silence(self) -> str:
+        self.calls += 1
+        time.sleep(0.1)
+        raise RedisTimeoutError
+
+
+@pytest.fixture
+def link():
+    facts: list[object] = []
+    client = connect("redis://127.0.0.1:1")
+    return RedisLink(client, Breaker("redis", FrozenClock(), facts.append), facts.append)
+
+
+def test_a_crowd_takes_turns_and_nobody_goes_without_an_answer(link):
+    crowd = Crowd()
+
+    with ThreadPoolExecutor(150) as pool:
+        replies = list(pool.map(lambda _: link.ask(crowd.visit), range(150)))
+
+    assert replies == ["PONG"] * 150
+    assert crowd.most < SETTINGS["max_connections"] - 1
+
+
+def test_of_a_crowd_only_the_first_wait_for_a_server_that_is_silent(link):
+    crowd = Crowd()
+
+    with ThreadPoolExecutor(150) as pool:
+        replies = list(pool.map(lambda _: link.ask(crowd.silence), range(150)))
+
+    assert set(replies) == {None}
+    assert crowd.calls <= TURNS + FAILURES

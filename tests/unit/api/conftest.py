@@ -20,6 +20,7 @@ from tests.world import World
 
 WIRED = (
     *("identity", "sessions", "chat", "completions", "usage", "catalog", "in_flight", "clock", "record"),
+    "idempotency",
     *("accounts", "logins", "factors", "keys", "teams"),
     *("user_admin", "team_admin", "limit_admin", "provider_admin", "overview"),
 )

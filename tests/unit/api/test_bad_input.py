@@ -233,3 +233,12 @@ def test_a_request_id_of_the_client_is_never_reflected(site, claimed):
 def test_a_model_that_no_header_could_carry_is_refused(site, model):
     assert_refused(site.post("/api/v1/chat/completions", {**COMPLETION, "model": model}))
     assert_refused(site.post("/api/v1/chat", {**CHAT, "model": model}))
+
+
+@pytest.mark.parametrize("odd", ["key_1%20", "%20key_1", "key_1%09", "key_1%00", "k%C3%A9y_1", "key_1%E2%80%8B"])
+def test_a_path_with_an_id_that_is_no_word_is_no_route_of_ours(site, odd: str):
+    """Some databases compare without the blanks at the end, so such an id could be taken for another one."""
+    answers = [site.client.open(f"/api/v1/keys/{odd}", method=method) for method in ("GET", "PATCH", "DELETE")]
+
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert site.client.get("/api/v1/keys/key_1").status_code == 401

@@ -62,6 +62,10 @@ def test_all_but_health_and_what_is_for_strangers_need_the_bearer_token(operatio
     assert all(operation.get("security") in (None, [{"bearer": []}]) for operation in operations.values())
 
 
+def headers(operation):
+    return [it["name"] for it in operation.get("parameters", ()) if it["in"] == "header"]
+
+
 def test_every_operation_documents_its_errors_with_the_one_envelope(operations):
     for (_, path), operation in operations.items():
         errors = {status: told for status, told in operation["responses"].items() if status >= "400"}
@@ -76,7 +80,8 @@ def test_every_operation_documents_its_errors_with_the_one_envelope(operations):
             assert "404" in errors
         if "requestBody" in operation:
             assert {"400", "408", "413", "415"} <= set(errors)
-        assert "422" not in errors
+        paid = operation["operationId"] in {"createChatCompletion", "sendMessage", "streamMessage"}
+        assert ("422" in errors) == paid == ("Idempotency-Key" in headers(operation))
 
 
 def test_every_reference_leads_somewhere_and_every_schema_is_used(document):

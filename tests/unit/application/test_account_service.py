@@ -7,6 +7,7 @@ import pytest
 
 from application.accounts import AccountService, Profile, Registration
 from application.logins import Attempt
+from application.mails import PER_HOUR
 from domain.api_key import digest
 from domain.audit import Actor
 from domain.errors import (
@@ -373,7 +374,9 @@ def test_a_new_address_waits_until_it_is_confirmed_so_that_nobody_locks_himself_
     assert world.accounts.change_me(ME, MOVE) == before
 
     (mail,) = queued(world)
-    assert (mail.kind, mail.email, mail.subject_id) == (MailKind.CONFIRM, "lovelace@example.org", "usr_1")
+    assert (mail.kind, mail.email) == (MailKind.CONFIRM, "lovelace@example.org")
+    asked = world.begin.rows.tokens[mail.subject_id]
+    assert (asked.purpose, asked.email, asked.user_id) == (Purpose.CONFIRM, "lovelace@example.org", "usr_1")
     assert running(world) == {"login_1", "login_9"}
 
 
@@ -402,6 +405,66 @@ def test_the_mail_to_a_new_address_leads_to_the_change(world: World):
     world.accounts.confirm(secret)
 
     assert (mail.to, ada(world).email) == ("lovelace@example.org", "lovelace@example.org")
+
+
+def test_of_two_new_addresses_only_the_later_one_can_be_confirmed(world: World):
+    for address in ("wrnog@example.org", "lovelace@example.org"):
+        world.accounts.change_me(ME, Profile(email=address, password=PASSWORD))
+
+    assert world.mails.deliver() == 1
+    assert [mail.to for mail in world.mailer.sent] == ["lovelace@example.org"]
+
+
+def test_an_address_is_asked_three_times_an_hour_whoever_wants_it(world: World):
+    for _ in range(PER_HOUR):
+        world.accounts.change_me(ME, Profile(email="grace@example.org", password=PASSWORD))
+
+    with pytest.raises(RateLimited) as refusal:
+        world.accounts.change_me(ME, Profile(email="grace@example.org", password=PASSWORD))
+
+    assert refusal.value.retry_after == 3600
+    assert len(queued(world)) == PER_HOUR
+
+
+ENDINGS = {
+    "a new password": lambda world: world.accounts.change_password(ME, PASSWORD, NEW),
+    "a reset": lambda world: world.accounts.reset(token(world, Purpose.RESET), NEW, "192.0.2.1"),
+    "the command line": lambda world: world.accounts.set_password("ada@example.org", NEW),
+    "deletion": lambda world: world.accounts.delete_me(ME, PASSWORD),
+}
+
+
+@pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
+@pytest.mark.parametrize("sent", [True, False])
+def test_what_was_asked_for_before_is_worth_nothing_after(world: World, end, sent: bool):
+    """Whoever knew the old password may have asked for a new address or for a reset."""
+    world.accounts.change_me(ME, Profile(email="mallory@example.org", password=PASSWORD))
+    world.accounts.forgot("ada@example.org", Locale.EN, "192.0.2.1")
+    if sent:
+        assert world.mails.deliver() == 2
+    links = [mail.text.partition("#token=")[2].split()[0] for mail in world.mailer.sent]
+
+    end(world)
+    world.begin.rows.outbox = {it.id: it for it in queued(world) if it.kind is MailKind.CONFIRM}
+    world.mails.deliver()
+
+    assert len(world.mailer.sent) == len(links), "the mail to the new address is not sent any more"
+    for link in links:
+        with pytest.raises(InvalidRequest):
+            world.accounts.confirm(link)
+        with pytest.raises(InvalidRequest):
+            world.accounts.reset(link, NEW, "192.0.2.2")
+    assert "mallory@example.org" not in {user.email for user in world.begin.rows.users.values()}
+
+
+def test_where_sign_on_believes_addresses_and_none_can_be_confirmed_they_stay(world: World):
+    """Else somebody could take a colleague's address before that one logs in for the first time."""
+    fixed = replace(world.accounts, mails=False, fixed_addresses=True)
+
+    with pytest.raises(Forbidden):
+        fixed.change_me(ME, Profile(email="boss@example.org", password=PASSWORD))
+
+    assert fixed.change_me(ME, Profile(name="Ada L.", email="ada@example.org")).name == "Ada L."
 
 
 def test_a_new_address_that_somebody_took_meanwhile_changes_nothing(world: World):

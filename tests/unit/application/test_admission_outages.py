@@ -50,6 +50,13 @@ def test_the_narrowest_of_its_budgets_decides(world: World):
     assert admitted(world, KEY, TEAM) == 2
 
 
+def test_each_of_several_workers_has_its_part_of_what_was_left(world: World):
+    world.admission = replace(world.admission, defaults=Defaults(workers=2))
+    admit(world, KEY)
+
+    assert admitted(world, KEY) == 4
+
+
 def test_two_keys_of_a_team_share_what_is_left_of_its_budget(world: World):
     admit(world, TEAM)
 

@@ -215,6 +215,15 @@ def test_the_estimate_is_what_the_call_allows(world: World):
     assert hold.amount == PROMPT_TOKENS + 2 * 80
 
 
+@pytest.mark.parametrize("option", ["tools", "functions", "response_format", "prediction"])
+def test_whatever_the_provider_reads_counts_as_prompt(world: World, option: str):
+    options = {option: [{"text": "x" * 4_000}]}
+
+    world.generations.open(Order(a_caller(), a_deployment(world.model), "acme/large", MESSAGES, options), world.call())
+
+    assert world.journal.opened[0].prompt_tokens > PROMPT_TOKENS + 1_000
+
+
 def test_a_call_is_billed_by_the_prices_it_began_with(world: World):
     dearer = PriceBook("v2", {"acme/large": Price(input=9_000_000, output=9_000_000)})
     world.script("Hello", lambda: setattr(world.prices, "book", dearer))

@@ -4,6 +4,7 @@ import pytest
 
 from application.account_store import SecondFactor
 from application.erasure import bequeath, erase, erased
+from domain.idempotency import KeyedCall
 from domain.limits import Kind, Limits
 from domain.team import Membership, Team, TeamRole
 from domain.user import EVERYDAY, Role, Scope
@@ -80,6 +81,14 @@ def test_second_factor_memberships_and_limits_are_forgotten(world: World):
     assert (rows.factors, rows.codes, rows.members, rows.limits) == ({}, {}, {}, {})
 
 
+def test_what_the_user_was_answered_is_forgotten(world: World):
+    for name in ("usr_1", "usr_9"):
+        with world.begin() as work:
+            work.idempotency.claim(KeyedCall(name.encode(), name, b"fingerprint", f"req_{name}", NOW))
+
+    assert {call.user_id for call in gone(world).keyed.values()} == {"usr_9"}
+
+
 def test_a_team_key_goes_on_in_the_name_of_the_heir(world: World):
     key = gone(world, HEIR).keys["key_t"]
 
@@ -113,6 +122,7 @@ def test_a_team_key_that_nobody_inherits_is_revoked(world: World):
 def test_an_inherited_key_can_do_no_more_than_before(world: World, scopes, role, left):
     key = a_team_key(scopes=scopes)
     with world.begin() as work:
+        work.keys.save(key)
         assert bequeath(work, key, a_user(role=role), HEIR)
 
     assert world.begin.rows.keys["key_t"].scopes == left
@@ -120,6 +130,7 @@ def test_an_inherited_key_can_do_no_more_than_before(world: World, scopes, role,
 
 def test_a_key_that_could_do_nothing_is_not_inherited_for_it_would_be_able_to_do_everything(world: World):
     with world.begin() as work:
-        assert not bequeath(work, a_team_key(scopes=frozenset({Scope.ADMIN})), a_user(role=Role.MEMBER), HEIR)
+        work.keys.save(key := a_team_key(scopes=frozenset({Scope.ADMIN})))
+        assert not bequeath(work, key, a_user(role=Role.MEMBER), HEIR)
 
     assert world.begin.rows.keys["key_t"].user_id == "usr_1"

@@ -1,16 +1,19 @@
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from application.admin_store import Claim
 from application.keys import OVERLAP, KeyOrder
 from domain.api_key import ApiKey, digest, parts_of
 from domain.audit import SYSTEM, Actor
 from domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, ReauthenticationRequired
-from domain.limits import NO_LIMITS, Budget, Kind, Limits, Unit, Window
+from domain.limits import EPOCH, NO_LIMITS, Budget, Hold, Kind, Limits, Unit, Window
 from domain.team import Membership, Team, TeamRole
 from domain.user import EVERYDAY, Principal, Role, Scope
 from tests.builders import NOW, a_key, a_principal, a_token, a_user
+from tests.memory_accounts import MemoryKeys
 from tests.world import World
 
 ACTOR = Actor("usr_1", "log_1", "192.0.2.1", "req_1")
@@ -335,6 +338,28 @@ def test_rotating_somebody_elses_key_takes_over_none_of_their_rights(world: Worl
         world.keys.rotate(ADA, mighty.id, OVERLAP, ACTOR)
 
 
+def test_a_key_with_all_of_its_makers_role_has_no_more_of_it_when_a_mightier_lead_rotates_it(world: World):
+    """The team that gets the new token shall not administer with it."""
+    key = make(world, team_id="team_1", scopes=frozenset())
+    with world.begin() as work:
+        work.users.add(a_user(id="usr_a", email="admin@example.org", role=Role.ADMIN))
+        work.teams.put_member(Membership("team_1", "usr_a", TeamRole.LEAD))
+    admin = replace(ADA, user_id="usr_a", role=Role.ADMIN)
+
+    new, _ = world.keys.rotate(admin, key.id, OVERLAP, ACTOR)
+    own, _ = world.keys.rotate(admin, new.id, OVERLAP, ACTOR)
+
+    assert new.scopes == own.scopes == EVERYDAY | {Scope.KEYS}
+
+
+def test_a_lesser_lead_rotates_a_key_with_all_of_its_makers_role_into_one_with_all_of_the_own(world: World):
+    key = _of_an_owner(world, frozenset())
+
+    new, _ = world.keys.rotate(ADA, key.id, OVERLAP, ACTOR)
+
+    assert new.scopes == EVERYDAY | {Scope.KEYS}
+
+
 def _of_an_owner_again(world: World, key: ApiKey) -> ApiKey:
     mighty = replace(key, id="key_mighty", kid="y" * 10, scopes=frozenset({Scope.ADMIN}))
     with world.begin() as work:
@@ -452,6 +477,46 @@ def test_an_overlap_never_prolongs_a_key(world: World):
     new, _ = world.keys.rotate(ADA, key.id, OVERLAP, ACTOR)
 
     assert (stored(world, key.id).expires_at, new.expires_at) == (ends, ends)
+
+
+def test_the_heir_of_a_key_goes_on_with_what_is_left_of_its_budgets(world: World):
+    key = make(world, limits=LIMITS)
+    hold = Hold(Kind.KEY, key.id, Unit.MONEY, Window.DAY, NOW.date(), 30)
+    with world.begin() as work:
+        work.budgets.reserve("req_1", [Claim(hold, DAY.amount)], NOW)
+
+    new, _ = world.keys.rotate(ADA, key.id, OVERLAP, ACTOR)
+
+    with world.begin() as work:
+        assert work.budgets.standing(Kind.KEY, new.id, Unit.MONEY, Window.DAY, NOW.date()).used == 30
+        assert work.budgets.standing(Kind.KEY, new.id, Unit.TOKENS, Window.TOTAL, EPOCH).used == 0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda keys, key: keys.rotate(ADA, key.id, OVERLAP, ACTOR),
+        lambda keys, key: keys.change(ADA, key.id, {"name": "new"}, ACTOR),
+        lambda keys, key: keys.revoke(ADA, key.id, ACTOR),
+    ],
+    ids=["rotate", "change", "revoke"],
+)
+def test_a_key_is_changed_as_it_is_when_nobody_else_can_change_it(world: World, monkeypatch, act):
+    """Of two rotations at once the second finds what the first made of the key, and no change undoes one."""
+    key, lock = make(world), MemoryKeys.lock
+    monkeypatch.setattr(MemoryKeys, "lock", lambda keys, id_: keys.revoke(id_, NOW) and lock(keys, id_))
+
+    with suppress(Conflict):
+        act(world.keys, key)
+
+    assert [it.action for it in world.begin.rows.audit.values()] == ["key.create"]
+
+
+def test_nobody_locks_the_key_of_a_stranger(world: World, monkeypatch):
+    monkeypatch.setattr(MemoryKeys, "lock", lambda *_: pytest.fail("it was locked"))
+
+    with pytest.raises(NotFound):
+        world.keys.revoke(BOB, "key_1", ACTOR)
 
 
 def test_a_rotation_is_audited_on_both_keys(world: World):

@@ -81,6 +81,21 @@ def test_a_change_that_cannot_be_audited_does_not_happen(world: World, visit: Vi
     assert world.forgotten == []
 
 
+@pytest.mark.parametrize("name", [str(Kind.KEY), str(Kind.USER), "revoke_key"])
+def test_only_owners_touch_what_is_an_owners(world: World, name: str):
+    """An administrator who revokes or throttles an owner's only key would rule alone."""
+    with world.begin() as work:
+        work.users.save(a_user(role=Role.OWNER))
+    before = world.begin.rows.copy()
+
+    with pytest.raises(Forbidden):
+        WRITES[name](world.limit_admin, ADMIN)
+
+    assert world.begin.rows == before
+    WRITES[name](world.limit_admin, replace(ADMIN, role=Role.OWNER))
+    assert world.begin.rows.audit
+
+
 # ── limits ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

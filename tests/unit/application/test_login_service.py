@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from application.logins import Attempt, NewLogin
+from application.logins import MOST_LOGINS, Attempt, NewLogin
 from domain.api_key import digest
 from domain.errors import (
     Forbidden,
@@ -19,6 +19,7 @@ from domain.login import RECENT
 from domain.throttle import ACCOUNT, ADDRESS
 from domain.user import Principal, Role
 from tests.builders import a_login, a_principal, a_user
+from tests.memory_accounts import MemoryUsers
 from tests.world import World
 
 PASSWORD = "three brown foxes"
@@ -240,10 +241,52 @@ def test_a_network_that_has_to_wait_cannot_use_up_the_attempts_at_an_account(wor
     assert "login:ada@example.org" not in world.begin.rows.throttles
 
 
-def test_a_good_login_does_not_clear_the_count_of_its_network(world: World):
-    world.logins.login(ADA)
+def test_a_good_login_takes_back_its_own_count_of_the_network_and_no_other(world: World):
+    refusal(world, replace(ADA, password="wrong"))
+
+    for _ in range(ADDRESS.free + ACCOUNT.free):
+        world.logins.login(ADA)
 
     assert world.begin.rows.throttles["ip:192.0.2.1"].count == 1
+
+
+def test_the_step_before_the_second_factor_takes_back_its_count_of_the_network_only(world: World):
+    with_factor(world)
+    before = world.begin.rows.throttles["ip:192.0.2.1"].count
+
+    refusal(world, ADA)
+
+    throttles = world.begin.rows.throttles
+    assert (throttles["ip:192.0.2.1"].count, throttles["login:ada@example.org"].count) == (before, 1)
+
+
+def test_a_wrong_code_counts_for_the_network(world: World):
+    with_factor(world)
+
+    refusal(world, replace(ADA, code="000000"))
+
+    assert world.begin.rows.throttles["ip:192.0.2.1"].count == 1
+
+
+def test_the_user_is_locked_so_that_a_new_password_ends_this_login_as_well(world: World, monkeypatch):
+    locked, lock = [], MemoryUsers.lock
+    monkeypatch.setattr(MemoryUsers, "lock", lambda users, id_: locked.append(id_) or lock(users, id_))
+
+    world.logins.login(ADA)
+
+    assert locked == ["usr_1"]
+
+
+def test_a_user_has_a_hundred_logins_at_most_and_the_oldest_end(world: World):
+    first = world.logins.login(ADA)
+    for _ in range(MOST_LOGINS):
+        last = world.logins.login(ADA)
+
+    running = [login.id for login in world.begin.rows.logins.values() if login.ended_at is None]
+    assert len(running) == MOST_LOGINS
+    assert first.login.id not in running
+    assert last.login.id in running
+    assert world.forgotten == [first.login.kid]
 
 
 # ── the second factor ────────────────────────────────────────────────────────────────────────────────────────────
@@ -367,7 +410,22 @@ def test_the_password_makes_a_login_recent_again(world: World):
 
     assert principal(world, new).recent
     assert world.forgotten == [new.login.kid]
-    assert "login:ada@example.org" not in world.begin.rows.throttles
+    assert not {"login:ada@example.org", "proof:usr_1"} & set(world.begin.rows.throttles)
+
+
+def test_strangers_who_guess_at_an_account_do_not_keep_its_user_from_proving(world: World):
+    caller = principal(world, aged(world))
+    for number in range(ACCOUNT.free + 1):
+        refusal(world, replace(ADA, password="wrong", ip=f"198.51.100.{number}"))
+
+    world.logins.reauthenticate(caller, PASSWORD, None)
+
+    assert principal_of(world, caller).recent
+
+
+def principal_of(world: World, caller: Principal) -> Principal:
+    login = world.begin.rows.logins[caller.key_id]
+    return replace(caller, recent=login.authenticated_at == world.clock.now())
 
 
 def test_a_wrong_password_does_not_and_counts(world: World):

@@ -149,7 +149,8 @@ def test_a_confirmation_is_sent_only_while_the_address_is_unconfirmed(world: Wor
 
 
 def test_a_new_address_of_a_confirmed_account_can_be_confirmed_before_it_is_the_accounts_own(world: World):
-    queue(world, MailKind.CONFIRM, "new@example.org", subject_id="usr_1")
+    invitation(world, id="ott_1", purpose=Purpose.CONFIRM, email="new@example.org", user_id="usr_1", role=None)
+    queue(world, MailKind.CONFIRM, "new@example.org", subject_id="ott_1")
 
     assert world.mails.deliver() == 1
 
@@ -378,3 +379,36 @@ def test_a_mail_that_could_not_be_marked_as_sent_is_sent_again(world: World):
 
     assert world.mails.deliver() == 1
     assert len(world.mailer.sent) == 2
+
+
+# ── what strangers could do with it ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_strangers_cannot_flood_the_owner_of_an_address_by_registering_it(world: World):
+    for _ in range(PER_HOUR + 5):
+        queue(world, MailKind.ALREADY_REGISTERED)
+    queue(world, MailKind.RESET)
+
+    assert world.mails.deliver() == PER_HOUR + 1
+    assert waiting(world) == []
+
+    world.clock.advance(3601)
+    queue(world, MailKind.ALREADY_REGISTERED)
+    assert world.mails.deliver() == 1
+
+
+def test_a_second_attempt_at_the_same_mail_does_not_count_as_another(world: World):
+    queue(world, MailKind.ALREADY_REGISTERED, attempts=3)
+
+    assert world.mails.deliver() == 1
+    assert world.begin.rows.throttles == {}
+
+
+def test_an_address_that_no_server_takes_keeps_nobody_else_waiting(world: World):
+    queue(world, MailKind.EMAIL_CHANGED, "nobody@example.org", id="mail_a")
+    queue(world, MailKind.RESET, id="mail_b")
+    world.mailer.refused = {"nobody@example.org"}
+
+    assert world.mails.deliver() == 1
+    assert [mail.to for mail in world.mailer.sent] == [ADA]
+    assert [mail.id for mail in waiting(world)] == ["mail_a"]

@@ -7,10 +7,13 @@ import pytest
 from application.account_store import SecondFactor
 from application.oidc import Claims, OidcService
 from domain.api_key import digest
-from domain.errors import Conflict, InvalidCredentials, OidcUnavailable, ParleyError
+from domain.errors import Conflict, InvalidCredentials, OidcUnavailable, ParleyError, RateLimited
 from domain.login import Login
-from domain.user import Role, User
-from tests.builders import NOW, a_key, a_user
+from domain.one_time_token import Purpose
+from domain.throttle import ADDRESS
+from domain.user import Role, User, canonical_email
+from tests.builders import NOW, a_key, a_one_time_token, a_user
+from tests.memory_accounts import MemoryUsers
 from tests.world import World
 
 CALLBACK = "https://parley.example.org/api/v1/auth/oidc/callback"
@@ -58,7 +61,7 @@ class Visit:
         before = self.world.begin.rows
         with pytest.raises(InvalidCredentials):
             self.log_in(claims)
-        assert self.world.begin.rows is before
+        assert replace(self.world.begin.rows, throttles=before.throttles) == before
 
     @property
     def users(self) -> dict[str, User]:
@@ -294,9 +297,9 @@ def test_of_two_first_logins_at_once_the_second_finds_what_the_first_made(visit:
     begin, lost = visit.world.begin, []
 
     def begin_late():
-        # What the other login commits meanwhile, the first time that this one begins.
-        if not lost:
-            lost.append(True)
+        # What the other login commits meanwhile, when this one has counted and begins to log in.
+        lost.append(True)
+        if len(lost) == 2:
             raise Conflict
         return begin()
 
@@ -312,3 +315,53 @@ def test_without_an_audit_entry_nothing_is_linked(visit: Visit):
         visit.log_in()
 
     assert (visit.world.begin.rows.identities, visit.world.begin.rows.logins) == ({}, {})
+
+
+# ── who asks too often, and whose address it is not ──────────────────────────────────────────────────────────────
+
+
+def test_a_network_cannot_make_us_ask_the_provider_without_end(visit: Visit):
+    visit.provider.claims = InvalidCredentials()
+    for _ in range(ADDRESS.free):
+        with pytest.raises(InvalidCredentials):
+            visit.log_in()
+
+    with pytest.raises(RateLimited):
+        visit.log_in()
+
+    assert len(visit.provider.redeemed) == ADDRESS.free
+
+
+def test_good_logins_do_not_count_for_their_network(visit: Visit):
+    for _ in range(ADDRESS.free + 1):
+        visit.log_in()
+
+    assert visit.world.begin.rows.throttles["ip:192.0.2.1"].count == 0
+
+
+@pytest.mark.parametrize(
+    "email", ["ada@straße.example.org", "ſam@example.org", "\u212aay@example.org", "ａda@example.org"]
+)
+def test_an_address_that_only_looks_like_ours_after_folding_is_somebody_elses(visit: Visit, email: str):
+    """The provider checked another mailbox than the one that the account belongs to."""
+    with visit.world.begin() as work:
+        work.users.add(a_user(id="usr_2", email=canonical_email(email).replace("ada@example.org", "eve@example.org")))
+
+    visit.refused(replace(ADA, email=email))
+
+
+def test_an_account_that_is_taken_over_keeps_nothing_that_could_still_be_confirmed(visit: Visit):
+    with visit.world.begin() as work:
+        work.users.save(a_user(confirmed=False))
+        work.tokens.add(a_one_time_token(user_id="usr_1", email="mallory@example.org", purpose=Purpose.CONFIRM))
+
+    visit.log_in()
+
+    assert [it.used_at for it in visit.world.begin.rows.tokens.values()] == [NOW]
+
+
+def test_a_user_who_was_disabled_meanwhile_gets_no_login(visit: Visit, monkeypatch):
+    visit.log_in()
+    monkeypatch.setattr(MemoryUsers, "lock", lambda users, id_: replace(users.get(id_), disabled=True))
+
+    visit.refused(ADA)

@@ -114,6 +114,16 @@ def test_a_deleted_session_is_gone(world: World):
     with pytest.raises(NotFound):
         world.sessions.get(ADA, "sess_1")
     assert world.sessions.page(ADA, 9, None) == []
+    assert world.signals.published == []
+
+
+def test_a_turn_that_runs_in_a_deleted_session_is_stopped(world: World):
+    with world.begin() as work:
+        assert work.turns.take("sess_1", "req_1", world.clock.now(), world.clock.now())
+
+    world.sessions.delete(ADA, "sess_1")
+
+    assert world.signals.published == ["req_1"]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,10 @@ def test_everybody_sees_their_own_teams_by_name(world: World):
     assert world.teams.mine(a_principal(user_id="usr_4")) == []
 
 
+def test_a_key_of_a_team_knows_no_other_team_of_its_maker(world: World):
+    assert [team.id for team, _ in world.teams.mine(a_principal(team_id="team_1"))] == ["team_1"]
+
+
 def test_a_team_that_vanished_meanwhile_is_left_out(world: World):
     del world.begin.rows.teams["team_1"]
 

@@ -412,9 +412,21 @@ def test_an_invitation_that_is_followed_in_the_same_moment_is_not_withdrawn(worl
 
 @pytest.mark.parametrize("name", ["rename", "delete", "remove_second_factor"])
 def test_administrators_who_change_users_wait_for_each_other_before_they_look(world: World, monkeypatch, name: str):
-    order, owners, get = [], MemoryUsers.owners, MemoryUsers.get
-    monkeypatch.setattr(MemoryUsers, "owners", lambda users: order.append("lock") or owners(users))
-    monkeypatch.setattr(MemoryUsers, "get", lambda users, id_: order.append("look") or get(users, id_))
+    order, owners, lock = [], MemoryUsers.owners, MemoryUsers.lock
+    monkeypatch.setattr(MemoryUsers, "owners", lambda users: order.append("owners") or owners(users))
+    monkeypatch.setattr(MemoryUsers, "lock", lambda users, id_: order.append("user") or lock(users, id_))
     WRITES[name](world.user_admin, ADMIN)
 
-    assert order[:2] == ["lock", "look"]
+    assert order[:2] == ["owners", "user"]
+
+
+@pytest.mark.parametrize("name", ["disable", "end_logins", "delete"])
+def test_what_was_asked_for_before_is_worth_nothing_after(world: World, name: str):
+    with world.begin() as work:
+        moving = an_invitation(id="ott_1", purpose=Purpose.CONFIRM, digest=b"moving", user_id="usr_1", role=None)
+        work.tokens.add(replace(moving, email="mallory@example.org"))
+        work.tokens.add(an_invitation(id="ott_2", digest=b"back", email="ada@example.org"))
+
+    WRITES[name](world.user_admin, ADMIN)
+
+    assert [world.begin.rows.tokens[it].used_at for it in ("inv_1", "ott_1", "ott_2")] == [None, NOW, NOW]

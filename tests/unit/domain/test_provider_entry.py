@@ -42,6 +42,7 @@ def test_a_slash_at_the_end_is_dropped():
     "address",
     [
         *("http://llm.example.com", "http://8.8.8.8", "http://172.32.0.1", "http://[2606:4700::1111]"),
+        *("http://metadata.google.internal", "http://metadata", "http://instance-data.ec2.internal", "http://Metadata"),
         *("http://llm.local.example.com", "http://internal.example.com", "http://localhost.example.com"),
         *("https://u@llm.example.com", "https://u:p@llm.example.com", "https://@llm.example.com"),
         *("https://llm.example.com#", "https://llm.example.com/#x", "https://llm.example.com?", "https://h.example/?a"),

@@ -53,6 +53,11 @@ def test_a_message_counts_its_content_and_its_frame(content: Any, number: int):
     assert estimate_messages([{"role": "user", "content": content}]) == number
 
 
+@pytest.mark.parametrize("field", ["tool_calls", "function_call", "refusal", "reasoning_content"])
+def test_whatever_else_a_message_says_counts_as_the_text_it_is(field: str):
+    assert estimate_messages([{"role": "assistant", "content": "abcd", field: ["x" * 400]}]) > 6 + 100
+
+
 def test_a_prompt_is_the_sum_of_its_messages():
     messages = [{"role": "system", "content": "abcd"}, {"role": "assistant"}, {"role": "user", "content": "abcd"}]
 

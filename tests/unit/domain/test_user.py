@@ -113,6 +113,13 @@ def test_an_address_has_one_form(typed: str, stored: str):
         "a da@example.org",
         "ada\u00a0x@example.org",
         "ada@notlocalhost",
+        'ad"a@example.org',
+        "ada,eve@example.org",
+        "<ada>@example.org",
+        "ada@[127.0.0.1]",
+        "ada@ex_ample.org",
+        "ada@" + "a" * 64 + ".org",
+        "a" * 65 + "@example.org",
         "a" * (EMAIL_LENGTH - 11) + "@example.org",
     ],
 )
@@ -124,7 +131,7 @@ def test_what_is_no_address_is_refused(typed: str):
 
 
 def test_the_longest_address_is_accepted():
-    address = "a" * (EMAIL_LENGTH - 12) + "@example.org"
+    address = f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 61}"
 
     assert len(canonical_email(address)) == EMAIL_LENGTH
 

@@ -2,7 +2,9 @@
 
 import json
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from io import StringIO
 from pathlib import Path
 
@@ -46,7 +48,7 @@ def store(output) -> None:
 
 
 def test_migrating_twice_is_safe_and_says_where_the_schema_is(output):
-    assert output("migrate") == output("migrate") == "parley: the schema is at 0002\n"
+    assert output("migrate") == output("migrate") == "parley: the schema is at 0003\n"
 
 
 def test_a_new_key_is_alone_on_standard_output(output, store):
@@ -65,6 +67,16 @@ def test_keys_are_listed_without_their_secret_and_revoked_by_id_or_kid(output, s
     output("keys", "revoke", next(line.split("\t")[0] for line in listed.splitlines() if line.endswith("\tb")))
 
     assert output("keys", "list").count("\trevoked\t") == 2
+
+
+def test_the_name_of_a_key_cannot_steer_the_terminal_it_is_listed_in(output, store):
+    output("keys", "create", "--user", "ann@example.com", "--name", "a")
+    with closing(sqlite3.connect("var/parley.db")) as database, database:
+        database.execute("UPDATE api_keys SET name = ?", ("\x1b]0;owned\x07\tb\nc",))
+
+    (line,) = output("keys", "list").splitlines()
+
+    assert line.endswith("\t?]0;owned??b?c")
 
 
 def test_every_limit_of_a_key_can_be_given(output, store):

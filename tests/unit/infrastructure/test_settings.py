@@ -163,6 +163,16 @@ def test_open_registration_beside_single_sign_on_needs_a_mail_server(monkeypatch
     assert with_file(OIDC + '[accounts]\nregistration = "open"\n').sends_mail
 
 
+@pytest.mark.parametrize(("oidc", "mails", "fixed"), [(OIDC, False, True), (OIDC, True, False), ("", False, False)])
+def test_beside_single_sign_on_addresses_change_only_where_they_can_be_confirmed(
+    monkeypatch: pytest.MonkeyPatch, oidc: str, mails: bool, fixed: bool
+) -> None:
+    monkeypatch.setenv("SMTP_HOST", "127.0.0.1" if mails else "")
+    monkeypatch.setenv("SMTP_FROM", "parley@example.org")
+
+    assert with_file(oidc).fixed_addresses is fixed
+
+
 def test_how_parley_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARLEY_PUBLIC_URL", "https://ai.example.org:8443/parley/")
     monkeypatch.setenv("PARLEY_PATH_PREFIX", "/parley/")

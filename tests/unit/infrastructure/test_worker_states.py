@@ -13,6 +13,7 @@ from application.admin_store import Claim, WorkerState
 from application.breaker import Breaker
 from application.cancellation import Cancellation
 from application.in_flight import InFlight
+from domain.idempotency import KeyedCall
 from domain.limits import Hold, Kind, Unit, Window
 from domain.throttle import KEY_GUESS
 from infrastructure.database import create_engine_for, pool_state
@@ -129,6 +130,19 @@ def test_what_a_dead_worker_held_of_a_budget_is_given_back_when_no_call_can_be_t
     sweep(worker.begin, worker.clock, TURN_SECONDS)
 
     assert reserve(worker, "req_3", 10) == 80
+
+
+def test_what_requests_with_keys_were_answered_is_kept_for_a_day(worker):
+    with worker.begin() as work:
+        work.idempotency.claim(KeyedCall(b"id", "usr_1", b"fingerprint", "req_1", worker.clock.now()))
+    worker.clock.advance(86_400)
+    sweep(worker.begin, worker.clock, TURN_SECONDS)
+    assert len(worker.begin.rows.keyed) == 1
+
+    worker.clock.advance(1)
+    sweep(worker.begin, worker.clock, TURN_SECONDS)
+
+    assert worker.begin.rows.keyed == {}
 
 
 def test_throttles_and_workers_of_yesterday_are_forgotten(worker):

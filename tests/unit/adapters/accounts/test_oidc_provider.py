@@ -333,6 +333,7 @@ def test_garbage_is_refused(case: Case, token: str):
         {"sub": ...},
         {"sub": "x" * 256},
         {"sub": "ada\0"},
+        {"sub": "ada "},
         {"exp": ...},
         {"exp": "tomorrow"},
         {"iat": ...},

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapters.ai.openai_errors import in_band, masked, refusal, seconds_to_wait
+from adapters.ai.openai_errors import discreet, in_band, masked, refusal, seconds_to_wait
 from domain import errors
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -87,6 +87,23 @@ def test_a_long_message_is_trimmed():
 def test_what_looks_like_a_key_is_masked(secret):
     assert secret not in refusal(400, body(f"You sent {secret} to us")).message
     assert masked(f"a {secret} b").endswith(" b")
+
+
+@pytest.mark.parametrize("said", ["What is {}?", "{} {}", "x" * 485 + " {}", '{"param": "{}"}'])
+def test_our_own_key_is_hidden_whatever_it_looks_like(said):
+    key = "Zq0123456789abcdefXYZ"
+
+    with pytest.raises(errors.UpstreamRejected) as raised, discreet(["short", key]):
+        raise refusal(400, body(said.replace("{}", key), param=f"keys.{key}"))
+
+    told = f"{raised.value} {raised.value.message} {raised.value.param}"
+    assert key[:6] not in told
+    assert "***" in told
+
+
+def test_a_key_of_a_few_letters_hides_no_words():
+    with pytest.raises(errors.UpstreamRejected, match="none of them"), discreet(["none"]):
+        raise refusal(400, body("none of them"))
 
 
 def test_ordinary_words_are_not_masked():

@@ -6,6 +6,7 @@ from tests.contracts.account_store import AccountStoreContract
 from tests.contracts.admin_store import AdminStoreContract
 from tests.contracts.apply import ApplyContract
 from tests.contracts.budgets import BudgetsContract
+from tests.contracts.idempotency import IdempotencyContract
 from tests.contracts.rollups import RollupsContract
 from tests.contracts.unit_of_work import UnitOfWorkContract
 from tests.contracts.usage_log import UsageLogContract
@@ -40,4 +41,8 @@ class TestSqliteApply(ApplyContract):
 
 
 class TestSqliteRollups(RollupsContract):
+    pass
+
+
+class TestSqliteIdempotency(IdempotencyContract):
     pass

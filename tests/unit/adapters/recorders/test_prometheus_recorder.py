@@ -25,6 +25,7 @@ from application.facts import (
     MailSent,
     ModelCalled,
     RedisRefused,
+    RequestRepeated,
     TurnSettled,
 )
 
@@ -144,6 +145,15 @@ def test_limits_that_were_hit_are_counted_by_whose_they_are_and_what_they_limit(
     assert value(record, "limit_hits_total", kind="team", metric="tokens", shadow="no") == 1
     assert value(record, "limit_hits_total", kind="team", metric="tokens", shadow="yes") == 1
     assert value(record, "limit_hits_total", kind=OTHER, metric=OTHER, shadow="yes") == 1
+
+
+def test_repeated_requests_are_counted_by_what_they_got(record):
+    record(RequestRepeated("replayed"))
+    record(RequestRepeated("replayed"))
+    record(RequestRepeated("idempotency_in_progress"))
+
+    assert value(record, "repeated_requests_total", outcome="replayed") == 2
+    assert value(record, "repeated_requests_total", outcome="idempotency_in_progress") == 1
 
 
 def test_a_fact_of_another_kind_is_ignored(record):

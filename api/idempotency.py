@@ -1,0 +1,130 @@
+"""`Idempotency-Key`: a paid call is made once, and a repeat of its request gets the answer that it had.
+
+Kept is what a provider may have been asked for, errors included. What was refused before that is not, so that the
+next request with the key is executed.
+"""
+
+import zlib
+from collections.abc import Callable
+from typing import Any, cast
+
+import orjson
+from flask import current_app, g, request
+from werkzeug.datastructures import Headers
+
+from api.answer import API_HEADERS, JSON, STREAM_HEADERS, Answer
+from api.auth import current_principal
+from api.errors import answer_error, envelope, status_of, unexpected
+from api.paid import KEYED
+from api.trace import current_trace
+from application.call import Call
+from application.idempotency import IdempotencyService
+from domain.errors import ParleyError, RequestAbandoned
+from domain.idempotency import KeyedCall, Reply, checked_key, fingerprint_of
+
+EXTENSION = "parley-idempotency"
+REPLAYED = "Idempotency-Replayed"
+
+_KEPT_HEADERS = ("Content-Type", "X-Parley-Provider", "X-Parley-Model")
+"""Not what a call did cost or how often it was tried: a repeat costs nothing and tries nothing."""
+
+_LEVEL, _WINDOW, _MEMORY = 1, 12, 5
+"""Of the compression: 32 kB for each stream, and a few microseconds per event."""
+
+_MOST = 4 << 20
+"""Compressed bytes; what a statement with more may hold differs between servers."""
+
+_ERRORS = 400
+
+
+def once(body: Any, execute: Callable[[], Answer], dialect: str = "") -> Answer:
+    """Execute; with an `Idempotency-Key` at most once for the same request, of which `body` and `dialect` are parts."""
+    key = request.environ.get(KEYED)
+    if key is None:
+        return execute()
+    service = cast("IdempotencyService", current_app.extensions[EXTENSION])
+    try:
+        call = service.claim(
+            current_principal(), checked_key(key), _fingerprint(body, dialect), current_trace().request_id
+        )
+    except RequestAbandoned as error:
+        answer = answer_error(error)
+        answer.headers.add(REPLAYED, "true")
+        return answer
+    return _first(Keeper(service, call), execute) if call.reply is None else _replayed(call.reply)
+
+
+def current_keeper() -> "Keeper | None":
+    """Of the request being served, None without a key."""
+    return cast("Keeper | None", g.get("keeper"))
+
+
+class Keeper:
+    """Keeps what one call is answered with. Needs no request context, which a stream outlives."""
+
+    def __init__(self, service: IdempotencyService, call: KeyedCall) -> None:
+        self.answer: Answer | None = None
+        """Whose headers are kept."""
+        self._service = service
+        self._call = call
+        self._packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY)
+        self._packed = bytearray()
+
+    def add(self, piece: bytes) -> None:
+        self._packed += self._packer.compress(piece)
+
+    def keep(self) -> None:
+        """All that was added is the body."""
+        self._packed += self._packer.flush()
+        headers = Headers() if self.answer is None else self.answer.headers
+        kept = tuple((name, headers[name]) for name in _KEPT_HEADERS if name in headers)
+        if len(self._packed) > _MOST:
+            self.refuse(RequestAbandoned("The answer was too long to be kept for a repeat of its request."))
+        else:
+            self._service.finish(self._call, Reply(200, kept, bytes(self._packed)))
+
+    def refuse(self, error: ParleyError) -> None:
+        """Keep the error alone, whatever was sent before it."""
+        body = orjson.dumps({"error": envelope(error, self._call.request_id)})
+        provider = (("X-Parley-Provider", error.provider),) if error.provider else ()
+        reply = Reply(status_of(error), (("Content-Type", JSON), *provider), zlib.compress(body, _LEVEL))
+        self._service.finish(self._call, reply)
+
+    def release(self) -> None:
+        self._service.release(self._call)
+
+
+def _first(keeper: Keeper, execute: Callable[[], Answer]) -> Answer:
+    g.keeper = keeper
+    try:
+        answer = keeper.answer = execute()
+    except Exception as error:
+        if not _dialled():
+            keeper.release()
+            raise
+        told = error if isinstance(error, ParleyError) else unexpected(error, current_trace().request_id)
+        keeper.refuse(told)
+        return answer_error(told)
+    if isinstance(answer.response, list):  # a stream keeps itself
+        keeper.add(b"".join(answer.response))
+        keeper.keep()
+    return answer
+
+
+def _dialled() -> bool:
+    call: Call | None = g.get("call")
+    return call is not None and call.dialled
+
+
+def _replayed(reply: Reply) -> Answer:
+    answer = Answer([zlib.decompress(reply.body)], reply.status, Headers([*reply.headers, (REPLAYED, "true")]))
+    answer.fixed = API_HEADERS if answer.headers["Content-Type"] == JSON else STREAM_HEADERS
+    if reply.status >= _ERRORS:  # whatever the error says of itself: with this key it stays as it is
+        answer.headers["x-should-retry"] = "false"
+    return answer
+
+
+def _fingerprint(body: Any, dialect: str) -> bytes:
+    route = request.url_rule.rule if request.url_rule else ""
+    canonical = orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return fingerprint_of(request.method.encode(), route.encode(), dialect.encode(), canonical)
