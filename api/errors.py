@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from api.answer import Answer, json_answer
 from api.trace import current_trace
-from domain import errors
+from domain import errors, provider_errors
 from domain.errors import ParleyError
 
 STATUS: dict[type[ParleyError], int] = {
@@ -28,14 +28,14 @@ STATUS: dict[type[ParleyError], int] = {
     errors.RequestAbandoned: 502,
     errors.Unavailable: 503,
     errors.Cancelled: 499,  # nginx's convention: the caller ended it
-    errors.ProviderError: 502,
-    errors.UpstreamConnectTimeout: 504,
-    errors.UpstreamTimeout: 504,
-    errors.UpstreamIdleTimeout: 504,
-    errors.UpstreamTotalTimeout: 504,
-    errors.UpstreamRateLimited: 429,
-    errors.UpstreamOverloaded: 503,
-    errors.UpstreamRejected: 400,
+    provider_errors.ProviderError: 502,
+    provider_errors.UpstreamConnectTimeout: 504,
+    provider_errors.UpstreamTimeout: 504,
+    provider_errors.UpstreamIdleTimeout: 504,
+    provider_errors.UpstreamTotalTimeout: 504,
+    provider_errors.UpstreamRateLimited: 429,
+    provider_errors.UpstreamOverloaded: 503,
+    provider_errors.UpstreamRejected: 400,
 }
 """The nearest ancestor that is in the table decides."""
 

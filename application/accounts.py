@@ -3,9 +3,10 @@
 What strangers can ask (register, forgot) answers the same, with the same work, whether or not an account exists.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from application import attempts
+from application.account_orders import Profile, Registration
 from application.auditing import Auditor, Change
 from application.erasure import erase
 from application.mails import HOUR, PER_HOUR
@@ -19,28 +20,6 @@ from domain.errors import Conflict, Forbidden, InvalidRequest, NotFound, Registr
 from domain.mail import Locale, MailKind, QueuedMail
 from domain.one_time_token import OneTimeToken, Purpose
 from domain.user import Principal, Role, User, canonical_email
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """`invite` is the token of an invitation, which decides address and role."""
-
-    email: str
-    password: str = field(repr=False)
-    name: str = ""
-    invite: str | None = field(default=None, repr=False)
-    locale: Locale = Locale.EN
-    ip: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What a user may change about themselves; None leaves it. A new address needs the password."""
-
-    name: str | None = None
-    locale: Locale | None = None
-    email: str | None = None
-    password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +65,8 @@ class AccountService:
             self._move(work, user, spent.email, Actor(user.id, None))
 
     def me(self, principal: Principal) -> User:
+        """Raises Forbidden for a key that a team shares."""
+        principal.require_person()
         with self.begin() as work:
             return found(work, principal.user_id)
 

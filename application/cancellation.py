@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from domain.errors import ParleyError, UpstreamTotalTimeout
+from domain.errors import ParleyError
+from domain.provider_errors import UpstreamTotalTimeout
 from domain.usage import Usage
 
 

@@ -14,9 +14,10 @@ from application.records import Opened, Progressed, Settled, Turn
 from application.store import UnitOfWork
 from domain import tokens
 from domain.completion import Completion, Delta, Prompt
-from domain.errors import Cancelled, ClientGone, ParleyError, ProviderError, StoppedByUser
+from domain.errors import Cancelled, ClientGone, ParleyError, StoppedByUser
 from domain.ledger import Kind, LedgerEntry, State
 from domain.limits import Hold
+from domain.provider_errors import ProviderError
 from domain.usage import Source, Usage
 from domain.user import Principal
 

@@ -11,7 +11,8 @@ from application.generation import Generation, Order, Outcome
 from application.ports import Clock, Journal, Prices, Record
 from application.store import UnitOfWork
 from domain.completion import Completion, Delta
-from domain.errors import ClientGone, UpstreamTruncated
+from domain.errors import ClientGone
+from domain.provider_errors import UpstreamTruncated
 
 Answer = TypeVar("Answer")
 

@@ -1,6 +1,7 @@
 """The SQL engine: one pool per process, every wait bounded, every setting that correctness rests on frozen here."""
 
 import sqlite3
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -177,9 +178,21 @@ def _placed(url: URL, home: Path) -> URL:
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+    _use_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Of several processes that open a new file, all but one may hear at once, without any waiting, that it is busy."""
+    for pause in (0.01, 0.05, 0.25):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            time.sleep(pause)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _begin_with(engine: Engine, statement: str) -> None:

@@ -11,7 +11,8 @@ from application.cancellation import Cancellation
 from application.facts import ModelCalled
 from application.ports import ChatModel, Record
 from domain.completion import Completion, Delta, Prompt
-from domain.errors import ParleyError, ProviderError
+from domain.errors import ParleyError
+from domain.provider_errors import ProviderError
 
 _JITTER = (0.1, 0.3)
 _LONGEST_WAIT = 2

@@ -9,7 +9,7 @@ from adapters.ai.answer import Answer
 from adapters.ai.deadlines import Deadlines
 from adapters.ai.sockets import Pool, Socket, shut
 from application.cancellation import Cancellation
-from domain.errors import (
+from domain.provider_errors import (
     ProviderError,
     UpstreamBadContent,
     UpstreamBadJson,

@@ -15,7 +15,7 @@ from application.cancellation import Cancellation
 from application.facts import EventsDropped
 from application.ports import Record
 from domain.completion import Completion, Delta, Prompt
-from domain.errors import ProviderError, UpstreamIdleTimeout, UpstreamReset, UpstreamTooLarge
+from domain.provider_errors import ProviderError, UpstreamIdleTimeout, UpstreamReset, UpstreamTooLarge
 
 _AGENT = "parley"
 _SUCCESS = 2

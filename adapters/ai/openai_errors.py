@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from adapters.clock import SystemClock
-from domain.errors import (
+from domain.provider_errors import (
     ContentFiltered,
     ContextLengthExceeded,
     ProviderError,

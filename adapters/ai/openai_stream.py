@@ -5,7 +5,7 @@ from adapters.ai.openai_usage import usage_of
 from adapters.ai.openai_wire import check_finish, extra_of, objects, parsed, text_of
 from adapters.ai.profile import Profile
 from domain.completion import Completion, Delta, JsonObject, Prompt
-from domain.errors import MaxOutputExceeded, ProviderError, UpstreamMalformed, UpstreamTruncated
+from domain.provider_errors import MaxOutputExceeded, ProviderError, UpstreamMalformed, UpstreamTruncated
 from domain.usage import Usage
 
 DONE = b"[DONE]"

@@ -9,7 +9,7 @@ from adapters.ai.openai_errors import in_band
 from adapters.ai.openai_usage import usage_of
 from adapters.ai.profile import Profile
 from domain.completion import Completion, JsonObject, Prompt
-from domain.errors import ProviderError, UpstreamBadJson, UpstreamFailed, UpstreamOverloaded, UpstreamTruncated
+from domain.provider_errors import ProviderError, UpstreamBadJson, UpstreamFailed, UpstreamOverloaded, UpstreamTruncated
 
 PATH = "/chat/completions"
 MAX_DEPTH = 64

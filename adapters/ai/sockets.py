@@ -16,13 +16,7 @@ from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 
 from adapters.ai.address import Address
 from application.cancellation import Cancellation
-from domain.errors import (
-    ProviderError,
-    UpstreamConnectTimeout,
-    UpstreamDns,
-    UpstreamTls,
-    UpstreamUnreachable,
-)
+from domain.provider_errors import ProviderError, UpstreamConnectTimeout, UpstreamDns, UpstreamTls, UpstreamUnreachable
 
 Got = TypeVar("Got")
 Socket = Any

@@ -1,6 +1,6 @@
 """Server-Sent Events, parsed incrementally as the WHATWG's HTML standard says (section 9.2.6)."""
 
-from domain.errors import UpstreamEventTooLarge
+from domain.provider_errors import UpstreamEventTooLarge
 
 MAX_EVENT = 1024 * 1024
 _COMMENT = ord(":")

@@ -7,7 +7,7 @@ from marshmallow import validate
 
 from api.v1.blueprint import Output, Strict
 from api.v1.fields import StrictBoolean, Time, Word, note
-from application.accounts import Profile
+from application.account_orders import Profile
 from domain.mail import Locale
 from domain.team import TeamRole
 from domain.user import EMAIL_LENGTH, Role

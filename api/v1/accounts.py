@@ -24,7 +24,8 @@ from api.v1.blueprint import Blueprint
 from api.v1.documentation import NO_CONTENT, or_conflict
 from api.v1.with_more import with_more
 from api.visitor import visitor_ip, visitor_locale
-from application.accounts import AccountService, Profile, Registration
+from application.account_orders import Profile, Registration
+from application.accounts import AccountService
 from domain.user import User
 
 blueprint = Blueprint("accounts", __name__, "Accounts and passwords")

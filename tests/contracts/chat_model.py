@@ -8,7 +8,7 @@ import pytest
 
 from application.cancellation import Cancellation
 from application.ports import ChatModel
-from domain import errors
+from domain import errors, provider_errors
 from domain.completion import Completion, Delta, Prompt
 from domain.usage import Source
 from tests.servers.program import wait_until
@@ -141,12 +141,12 @@ class OpenAIWireContract(ChatModelContract):
     @pytest.mark.parametrize(
         ("model", "error"),
         [
-            ("eof-after-3", errors.UpstreamTruncated),
-            ("done-after-3", errors.UpstreamTruncated),
-            ("rst-after-3", errors.UpstreamReset),
-            ("stall-after-3", errors.UpstreamIdleTimeout),
-            ("error-event", errors.UpstreamFailed),
-            ("bad-json-events-5", errors.UpstreamMalformed),
+            ("eof-after-3", provider_errors.UpstreamTruncated),
+            ("done-after-3", provider_errors.UpstreamTruncated),
+            ("rst-after-3", provider_errors.UpstreamReset),
+            ("stall-after-3", provider_errors.UpstreamIdleTimeout),
+            ("error-event", provider_errors.UpstreamFailed),
+            ("bad-json-events-5", provider_errors.UpstreamMalformed),
         ],
     )
     def test_a_stream_that_breaks_off_delivers_what_came_and_raises(self, chat, model, error):
@@ -160,30 +160,30 @@ class OpenAIWireContract(ChatModelContract):
     @pytest.mark.parametrize(
         ("model", "error"),
         [
-            ("rst", errors.UpstreamReset),
-            ("close", errors.UpstreamReset),
-            ("ttfb-10", errors.UpstreamTimeout),
-            ("400", errors.UpstreamRejected),
-            ("404", errors.UpstreamRejected),
-            ("429-ra-7", errors.UpstreamRateLimited),
-            ("500", errors.UpstreamFailed),
-            ("503-ra-7", errors.UpstreamOverloaded),
-            ("504", errors.UpstreamTimeout),
-            ("529", errors.UpstreamOverloaded),
-            ("auth", errors.UpstreamAuth),
-            ("context-length", errors.ContextLengthExceeded),
-            ("context-size", errors.ContextLengthExceeded),
-            ("content-filter", errors.ContentFiltered),
-            ("error-as-json", errors.UpstreamRejected),
-            ("html", errors.UpstreamBadContent),
-            ("not-http", errors.UpstreamBadContent),
-            ("redirect", errors.UpstreamRedirect),
-            ("gzip", errors.UpstreamTooLarge),
-            ("big-head", errors.UpstreamTooLarge),
+            ("rst", provider_errors.UpstreamReset),
+            ("close", provider_errors.UpstreamReset),
+            ("ttfb-10", provider_errors.UpstreamTimeout),
+            ("400", provider_errors.UpstreamRejected),
+            ("404", provider_errors.UpstreamRejected),
+            ("429-ra-7", provider_errors.UpstreamRateLimited),
+            ("500", provider_errors.UpstreamFailed),
+            ("503-ra-7", provider_errors.UpstreamOverloaded),
+            ("504", provider_errors.UpstreamTimeout),
+            ("529", provider_errors.UpstreamOverloaded),
+            ("auth", provider_errors.UpstreamAuth),
+            ("context-length", provider_errors.ContextLengthExceeded),
+            ("context-size", provider_errors.ContextLengthExceeded),
+            ("content-filter", provider_errors.ContentFiltered),
+            ("error-as-json", provider_errors.UpstreamRejected),
+            ("html", provider_errors.UpstreamBadContent),
+            ("not-http", provider_errors.UpstreamBadContent),
+            ("redirect", provider_errors.UpstreamRedirect),
+            ("gzip", provider_errors.UpstreamTooLarge),
+            ("big-head", provider_errors.UpstreamTooLarge),
         ],
     )
     def test_each_failure_has_its_name(self, chat, how, model, error):
-        with pytest.raises(errors.ProviderError) as caught:
+        with pytest.raises(provider_errors.ProviderError) as caught:
             run(chat, how, Prompt(model, MESSAGES), a_cancellation())
 
         assert type(caught.value) is error
@@ -192,9 +192,9 @@ class OpenAIWireContract(ChatModelContract):
     @pytest.mark.parametrize(
         ("model", "error"),
         [
-            ("silence-10", errors.UpstreamTimeout),
-            ("big-line", errors.UpstreamEventTooLarge),
-            ("endless", errors.MaxOutputExceeded),
+            ("silence-10", provider_errors.UpstreamTimeout),
+            ("big-line", provider_errors.UpstreamEventTooLarge),
+            ("endless", provider_errors.MaxOutputExceeded),
         ],
     )
     def test_a_stream_stays_within_its_bounds(self, chat, model, error):
@@ -203,7 +203,7 @@ class OpenAIWireContract(ChatModelContract):
 
     @pytest.mark.parametrize("model", ["bad-json", "deep-json", "eof-after-3"])
     def test_an_answer_that_is_no_json_is_told_apart(self, chat, model):
-        with pytest.raises(errors.UpstreamBadJson):
+        with pytest.raises(provider_errors.UpstreamBadJson):
             completed(chat, model)
 
     def test_silence_is_reported_while_it_lasts(self, chat):
@@ -212,7 +212,7 @@ class OpenAIWireContract(ChatModelContract):
         assert parts[0] == parts[1] == []
 
     def test_the_total_deadline_ends_a_stream_that_never_stops_trickling(self, chat):
-        with pytest.raises(errors.UpstreamTotalTimeout):
+        with pytest.raises(provider_errors.UpstreamTotalTimeout):
             run(chat, "stream", Prompt("drip", MESSAGES), a_cancellation(0.7))
 
     @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Self
 
 import pytest
@@ -25,6 +25,8 @@ pytestmark = pytest.mark.xdist_group("login storm")
 STORM, ROUNDS = 50, 4
 SLOWEST = 0.1
 """Seconds that others may wait for an answer that has nothing to do with passwords, on a machine that is idle."""
+TOLERANCE = 3
+"""For machines that are not; hashed on the event loop, fifty passwords would keep the others waiting for seconds."""
 MEMORY = 60 * 1024
 
 
@@ -43,7 +45,6 @@ def test_in_a_storm_of_logins_memory_is_bounded_others_are_answered_and_who_does
 ) -> None:
     assert people.try_login("nobody").status == 401  # the pool of threads is there
     before = _settled_memory(people.gateway)
-    alone = _alone(people.gateway)
 
     rounds = [_storm(people) for _ in range(ROUNDS)]
 
@@ -54,8 +55,9 @@ def test_in_a_storm_of_logins_memory_is_bounded_others_are_answered_and_who_does
         refusal = next(reply for reply in replies if reply.status == 503)
         assert (refusal.code, refusal.headers["Retry-After"]) == ("overloaded", "1")
     slowest = [p99(beats) for _, beats in rounds]
-    # The other rounds may have met something else on this machine, or all of them a machine that is slow anyway.
-    assert min(slowest) < max(SLOWEST, 10 * alone), (slowest, alone)
+    # The other rounds may have met something else on this machine.
+    assert min(slowest) < TOLERANCE * SLOWEST, slowest
+    assert min(median(beats) for _, beats in rounds) < SLOWEST
     assert _peak_memory(people.gateway) - before < MEMORY
 
 
@@ -72,13 +74,6 @@ def test_after_the_storm_a_login_is_as_quick_as_before(people: People) -> None:
 
 def p99(beats: list[float]) -> float:
     return quantiles(beats, n=100, method="inclusive")[98]
-
-
-def _alone(gateway: Gateway) -> float:
-    """How slow this machine is without any storm."""
-    with Heart(gateway) as heart:
-        time.sleep(0.5)
-    return p99(heart.beats)
 
 
 class Heart:

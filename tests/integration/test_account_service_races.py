@@ -9,7 +9,8 @@ from threading import Event, Thread
 
 import pytest
 
-from application.accounts import AccountService, Profile, Registration
+from application.account_orders import Profile, Registration
+from application.accounts import AccountService
 from application.auditing import Auditor
 from application.keys import OVERLAP, KeyOrder, KeyService
 from application.logins import Attempt, LoginService

@@ -21,7 +21,7 @@ from gevent.server import StreamServer
 from adapters.ai.deadlines import Deadlines
 from adapters.ai.transport import Transport
 from application.cancellation import Cancellation
-from domain import errors
+from domain import errors, provider_errors
 
 DEADLINES = Deadlines(connect=0.5, headers=0.5, first_token=0.5, idle=0.5)
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\nok"
@@ -148,7 +148,7 @@ def test_a_connection_with_unasked_bytes_on_it_is_not_used(serve, connect):
 def test_a_request_is_never_sent_twice(serve, connect):
     upstream = serve(lambda sock, _request: sock.close())
 
-    with pytest.raises(errors.UpstreamReset):
+    with pytest.raises(provider_errors.UpstreamReset):
         post(connect(upstream.port))
     assert len(upstream.requests) == 1
 
@@ -172,7 +172,7 @@ def test_a_closed_port_is_unreachable(connect):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
 
-    with pytest.raises(errors.UpstreamUnreachable):
+    with pytest.raises(provider_errors.UpstreamUnreachable):
         post(connect(port))
 
 
@@ -182,7 +182,7 @@ def test_an_unknown_name_is_told_apart(connect, monkeypatch):
 
     monkeypatch.setattr(gevent_socket, "getaddrinfo", unknown)
 
-    with pytest.raises(errors.UpstreamDns):
+    with pytest.raises(provider_errors.UpstreamDns):
         post(connect(80, host="http://nobody.invalid"))
 
 
@@ -204,7 +204,7 @@ def full_port():
 def test_connecting_has_its_own_deadline(full_port, connect):
     started = monotonic()
 
-    with pytest.raises(errors.UpstreamConnectTimeout):
+    with pytest.raises(provider_errors.UpstreamConnectTimeout):
         post(connect(full_port))
     assert 0.4 < monotonic() - started < 1.5
 
@@ -222,7 +222,7 @@ def test_waiting_for_a_connection_of_a_busy_pool_ends_with_the_connect_deadline(
     transport = connect(upstream.port, Deadlines(connect=0.2, headers=5), size=1)
     first = transport.open(transport.head("POST", "/x", {}), b"", a_cancellation())
 
-    with pytest.raises(errors.UpstreamConnectTimeout):
+    with pytest.raises(provider_errors.UpstreamConnectTimeout):
         post(transport)
     first.close()
     assert len(upstream.requests) == 1
@@ -243,21 +243,21 @@ def test_a_released_connection_goes_to_who_waits_for_it(serve, connect):
 def test_the_total_deadline_wins_over_the_longer_ones(serve, connect):
     upstream = serve(lambda _sock, _request: None)
 
-    with pytest.raises(errors.UpstreamTotalTimeout):
+    with pytest.raises(provider_errors.UpstreamTotalTimeout):
         post(connect(upstream.port), cancellation=a_cancellation(0.1))
 
 
 def test_a_provider_has_a_total_deadline_of_its_own(serve, connect):
     upstream = serve(lambda _sock, _request: gevent.sleep(2))
 
-    with gevent.Timeout(1), pytest.raises(errors.UpstreamTotalTimeout):
+    with gevent.Timeout(1), pytest.raises(provider_errors.UpstreamTotalTimeout):
         post(connect(upstream.port, Deadlines(total=0.1)))
 
 
 def test_no_request_is_made_when_no_time_is_left(serve, connect):
     upstream = serve(replies(OK))
 
-    with pytest.raises(errors.UpstreamTotalTimeout):
+    with pytest.raises(provider_errors.UpstreamTotalTimeout):
         post(connect(upstream.port), cancellation=a_cancellation(0))
     assert upstream.connections == 0
 
@@ -294,7 +294,7 @@ def test_an_answer_without_end_is_given_up(serve, connect):
         except OSError:
             sock.close()
 
-    with pytest.raises(errors.UpstreamTooLarge):
+    with pytest.raises(provider_errors.UpstreamTooLarge):
         post(connect(serve(forgiving).port))
 
 
@@ -407,7 +407,7 @@ def test_a_wrong_certificate_ends_it_before_the_key_is_sent(serve, secure, tmp_p
     authority = Authority(tmp_path, "elsewhere.example") if known else localhost
     upstream = serve(replies(OK), **authority.server_side())
 
-    with pytest.raises(errors.UpstreamTls):
+    with pytest.raises(provider_errors.UpstreamTls):
         post(secure(upstream.port, authority if known else None))
     assert upstream.requests == []
 

@@ -51,7 +51,7 @@ FILES = {
     "pyproject.toml",
     "wsgi.py",
 }
-TABLES = ("infrastructure/migrations/", "adapters/persistence/tables.py", "domain/errors.py")
+TABLES = ("infrastructure/migrations/", "adapters/persistence/tables.py")
 BANNED = {"helper", "util", "utils", "manager", "common", "base", "misc", "data", "info", "handle", "process"}
 FOREIGN_WORDS = {
     "base_url": "the word of every provider's documentation and of our configuration file",

@@ -174,6 +174,12 @@ def stage() -> Stage:
     return Stage()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _wiring(stage: Stage) -> None:
+    """Tests elsewhere build whole applications, which take the wiring over."""
+    stage.container.wire(modules=MODULES, warn_unresolved=True)
+
+
 @pytest.fixture
 def world() -> World:
     return World()

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from application.cancellation import Cancellation
-from domain.errors import StoppedByUser, UpstreamReset
+from domain.errors import StoppedByUser
+from domain.provider_errors import UpstreamReset
 
 CHAT = {"session_id": "sess_1", "message": "Hello?"}
 FIELDS = ["id", "request_id", "session_id", "role", "content", "finish_reason", "model", "usage", "context"]

@@ -7,8 +7,9 @@ import pytest
 
 from application.facts import HttpServed
 from domain.completion import Completion, Delta
-from domain.errors import Overloaded, ServerShuttingDown, UpstreamIdleTimeout, UpstreamReset
+from domain.errors import Overloaded, ServerShuttingDown
 from domain.ledger import State
+from domain.provider_errors import UpstreamIdleTimeout, UpstreamReset
 from domain.usage import PriceBook, Source, Usage
 
 URL = "/api/v1/chat/completions"

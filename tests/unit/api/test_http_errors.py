@@ -4,7 +4,7 @@ import pytest
 
 from api.auth import PUBLIC, requires
 from api.errors import STATUS, envelope, status_of
-from domain import errors
+from domain import errors, provider_errors
 from domain.errors import ParleyError
 
 FIELDS = ["message", "type", "code", "param", "request_id", "retryable", "provider"]
@@ -60,14 +60,14 @@ def test_every_error_of_the_domain_has_a_status_of_its_own_or_of_its_family(kind
         (errors.PayloadTooLarge(), 413),
         (errors.UnsupportedMediaType(), 415),
         (errors.RateLimited(), 429),
-        (errors.UpstreamRateLimited(), 429),
+        (provider_errors.UpstreamRateLimited(), 429),
         (errors.ClientGone(), 499),
-        (errors.UpstreamUnreachable(), 502),
-        (errors.UpstreamAuth(), 502),
+        (provider_errors.UpstreamUnreachable(), 502),
+        (provider_errors.UpstreamAuth(), 502),
         (errors.DatabaseUnavailable(), 503),
-        (errors.UpstreamOverloaded(), 503),
-        (errors.UpstreamTimeout(), 504),
-        (errors.ContextLengthExceeded(), 400),
+        (provider_errors.UpstreamOverloaded(), 503),
+        (provider_errors.UpstreamTimeout(), 504),
+        (provider_errors.ContextLengthExceeded(), 400),
     ],
     ids=lambda value: getattr(value, "code", value),
 )
@@ -81,7 +81,7 @@ def test_an_error_answers_with_its_status_and_the_one_envelope(raises, error, st
 
 
 def test_an_error_names_the_field_and_the_provider(raises):
-    answer = raises(errors.UpstreamRejected("no", param="temperature", provider="acme"))
+    answer = raises(provider_errors.UpstreamRejected("no", param="temperature", provider="acme"))
 
     assert answer.json["error"]["param"] == "temperature"
     assert answer.json["error"]["provider"] == "acme"
@@ -94,7 +94,7 @@ def test_an_error_names_the_field_and_the_provider(raises):
         (errors.RateLimited(retry_after=17), "17"),
         (errors.DatabaseUnavailable(), "2"),
         (errors.Overloaded(retry_after=1), "1"),
-        (errors.UpstreamFailed(), None),
+        (provider_errors.UpstreamFailed(), None),
         (errors.NotFound(), None),
     ],
     ids=lambda value: getattr(value, "code", value),
@@ -106,10 +106,10 @@ def test_who_may_come_back_is_told_when(raises, error, wait):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (errors.UpstreamAuth(), "false"),
-        (errors.UpstreamTimeout(), "false"),
+        (provider_errors.UpstreamAuth(), "false"),
+        (provider_errors.UpstreamTimeout(), "false"),
         (errors.Conflict(), "false"),
-        (errors.UpstreamFailed(), None),
+        (provider_errors.UpstreamFailed(), None),
         (errors.RateLimited(), None),
         (errors.InvalidRequest(), None),
     ],
@@ -162,4 +162,4 @@ def test_a_path_in_disguise_is_no_route(site, path):
 
 
 def test_the_envelope_of_a_stream_is_the_same():
-    assert list(envelope(errors.UpstreamReset(), "req_1")) == FIELDS
+    assert list(envelope(provider_errors.UpstreamReset(), "req_1")) == FIELDS

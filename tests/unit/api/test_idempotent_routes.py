@@ -7,15 +7,9 @@ from dataclasses import replace
 import gevent
 import pytest
 
-from domain.errors import (
-    DatabaseUnavailable,
-    StoppedByUser,
-    UpstreamFailed,
-    UpstreamOverloaded,
-    UpstreamRejected,
-    UpstreamReset,
-)
+from domain.errors import DatabaseUnavailable, StoppedByUser
 from domain.ledger import Kind, State
+from domain.provider_errors import UpstreamFailed, UpstreamOverloaded, UpstreamRejected, UpstreamReset
 from tests.builders import a_key, a_settled, a_token, a_user, an_entry
 
 COMPLETIONS, CHAT, STREAM = "/api/v1/chat/completions", "/api/v1/chat", "/api/v1/chat/stream"

@@ -5,7 +5,7 @@ import pytest
 from api.answer import json_answer
 from api.v1.bodies import served_by
 from application.facts import HttpServed
-from domain.errors import UpstreamReset
+from domain.provider_errors import UpstreamReset
 
 COMPLETION = {"model": "acme/large", "messages": [{"role": "user", "content": "Hello"}]}
 API = {

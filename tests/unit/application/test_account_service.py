@@ -5,7 +5,8 @@ from itertools import count
 
 import pytest
 
-from application.accounts import AccountService, Profile, Registration
+from application.account_orders import Profile, Registration
+from application.accounts import AccountService
 from application.logins import Attempt
 from application.mails import PER_HOUR
 from domain.api_key import digest

@@ -15,9 +15,9 @@ from domain.errors import (
     DatabaseUnavailable,
     ModelUnpriced,
     RateLimited,
-    UpstreamReset,
 )
 from domain.limits import Bound, Budget, BudgetStanding, Kind, Limits, Unit, Window
+from domain.provider_errors import UpstreamReset
 from domain.usage import Price, PriceBook
 from domain.user import Principal, Role
 from tests.builders import a_deployment, a_principal

@@ -1,7 +1,8 @@
 import pytest
 
 from application.cancellation import Cancellation
-from domain.errors import ClientGone, StoppedByUser, UpstreamTotalTimeout
+from domain.errors import ClientGone, StoppedByUser
+from domain.provider_errors import UpstreamTotalTimeout
 from tests.fakes import FrozenClock
 
 

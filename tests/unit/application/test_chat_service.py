@@ -18,10 +18,9 @@ from domain.errors import (
     NotFound,
     StoppedByUser,
     UnknownModel,
-    UpstreamFailed,
-    UpstreamReset,
 )
 from domain.ledger import State
+from domain.provider_errors import UpstreamFailed, UpstreamReset
 from domain.session import SessionConfig
 from domain.user import Role, Scope
 from tests.builders import NOW, a_deployment, a_history, a_principal

@@ -9,17 +9,9 @@ from application.facts import TurnSettled
 from application.generations import Stream
 from application.records import Settled
 from domain.completion import Completion, Delta
-from domain.errors import (
-    AccountingUnavailable,
-    ClientGone,
-    ContextLengthExceeded,
-    ServerShuttingDown,
-    StoppedByUser,
-    UpstreamReset,
-    UpstreamTotalTimeout,
-    UpstreamTruncated,
-)
+from domain.errors import AccountingUnavailable, ClientGone, ServerShuttingDown, StoppedByUser
 from domain.ledger import Kind, State
+from domain.provider_errors import ContextLengthExceeded, UpstreamReset, UpstreamTotalTimeout, UpstreamTruncated
 from domain.tokens import METHOD
 from domain.usage import Source, Usage
 from tests.builders import a_deployment, a_principal

@@ -6,7 +6,7 @@ import pytest
 
 from application.generations import Stream
 from domain.completion import Completion
-from domain.errors import UpstreamReset
+from domain.provider_errors import UpstreamReset
 from tests.builders import a_principal
 from tests.fakes import ScriptedModel, a_delta
 from tests.world import World

@@ -3,19 +3,21 @@ from collections import Counter
 
 import pytest
 
-from domain import errors
-from domain.errors import ParleyError, ProviderError, RateLimited, UpstreamFailed
+from domain import errors, provider_errors
+from domain.errors import ParleyError, RateLimited
+from domain.provider_errors import ProviderError, UpstreamFailed
 
 
 def family(kind: type[ParleyError]) -> list[type[ParleyError]]:
     return [kind] + [heir for child in kind.__subclasses__() for heir in family(child)]
 
 
-ALL = [kind for kind in family(ParleyError) if kind.__module__ == errors.__name__]
+ALL = [kind for kind in family(ParleyError) if kind.__module__ in {errors.__name__, provider_errors.__name__}]
 
 
 def test_the_outline_on_top_names_every_error_and_nothing_else():
     outline, _, _ = (errors.__doc__ or "").partition("\n\nThe HTTP status")
+    outline += (provider_errors.__doc__ or "").partition("ProviderError")[2]
     drawn = re.findall(r"\b[A-Z][a-z]+[A-Z][A-Za-z]+\b|\bUnauthenticated\b|\bForbidden\b|\bConflict\b", outline)
     drawn += re.findall(r"\bUnavailable\b|\bCancelled\b|\bOverloaded\b", outline)
 

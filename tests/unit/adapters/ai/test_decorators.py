@@ -8,28 +8,28 @@ from adapters.ai.echo import EchoModel
 from adapters.ai.retries import RetryBudget
 from application.cancellation import Cancellation
 from application.facts import ModelCalled
-from domain import errors
+from domain import errors, provider_errors
 from domain.completion import Completion, Prompt
 from tests.fakes import FrozenClock, RecordingRecorder, ScriptedModel
 
 PROMPT = Prompt("large", [{"role": "user", "content": "hi"}])
 RETRYABLE = [
-    errors.UpstreamUnreachable,
-    errors.UpstreamReset,
-    errors.UpstreamConnectTimeout,
-    errors.UpstreamRateLimited,
-    errors.UpstreamOverloaded,
-    errors.UpstreamFailed,
-    errors.UpstreamBadJson,
+    provider_errors.UpstreamUnreachable,
+    provider_errors.UpstreamReset,
+    provider_errors.UpstreamConnectTimeout,
+    provider_errors.UpstreamRateLimited,
+    provider_errors.UpstreamOverloaded,
+    provider_errors.UpstreamFailed,
+    provider_errors.UpstreamBadJson,
 ]
 FINAL = [
-    errors.UpstreamRejected,
-    errors.ContextLengthExceeded,
-    errors.ContentFiltered,
-    errors.UpstreamAuth,
-    errors.UpstreamTimeout,
-    errors.UpstreamTls,
-    errors.UpstreamRedirect,
+    provider_errors.UpstreamRejected,
+    provider_errors.ContextLengthExceeded,
+    provider_errors.ContentFiltered,
+    provider_errors.UpstreamAuth,
+    provider_errors.UpstreamTimeout,
+    provider_errors.UpstreamTls,
+    provider_errors.UpstreamRedirect,
     errors.ClientGone,
 ]
 
@@ -82,35 +82,35 @@ def test_a_failure_that_will_not_pass_is_not_tried_again(error, streamed):
 
 @pytest.mark.parametrize("streamed", [False, True])
 def test_the_second_failure_is_the_answer(streamed):
-    model = ScriptedModel(errors.UpstreamReset()).then(errors.UpstreamFailed()).then("pong")
+    model = ScriptedModel(provider_errors.UpstreamReset()).then(provider_errors.UpstreamFailed()).then("pong")
 
-    with pytest.raises(errors.UpstreamFailed):
+    with pytest.raises(provider_errors.UpstreamFailed):
         ask(retrying(model), streamed=streamed)
     assert len(model.prompts) == 2
 
 
 def test_nothing_is_tried_again_once_something_was_heard():
-    model = ScriptedModel("po", errors.UpstreamReset()).then("pong")
+    model = ScriptedModel("po", provider_errors.UpstreamReset()).then("pong")
     parts = retrying(model).stream(PROMPT, a_cancellation())
 
     assert next(parts)[0].text == "po"
-    with pytest.raises(errors.UpstreamReset):
+    with pytest.raises(provider_errors.UpstreamReset):
         next(parts)
     assert len(model.prompts) == 1
 
 
 def test_a_heartbeat_is_not_something_heard():
-    model = ScriptedModel([], errors.UpstreamReset()).then("pong")
+    model = ScriptedModel([], provider_errors.UpstreamReset()).then("pong")
 
     assert ask(retrying(model), streamed=True) == "pong"
 
 
 @pytest.mark.parametrize(("asked", "tries"), [(1, 2), (2, 2), (3, 1), (120, 1)])
 def test_a_short_retry_after_is_waited_out_and_a_long_one_ends_it(asked, tries):
-    model = ScriptedModel(errors.UpstreamRateLimited(retry_after=asked))
+    model = ScriptedModel(provider_errors.UpstreamRateLimited(retry_after=asked))
     waits = Waits()
 
-    with pytest.raises(errors.UpstreamRateLimited):
+    with pytest.raises(provider_errors.UpstreamRateLimited):
         ask(retrying(model, waits), streamed=False)
     assert len(model.prompts) == tries
     assert waits.seconds == [asked] * (tries - 1)
@@ -119,26 +119,26 @@ def test_a_short_retry_after_is_waited_out_and_a_long_one_ends_it(asked, tries):
 def test_the_pause_is_short_and_not_always_the_same():
     waits = Waits()
     for _ in range(20):
-        ask(retrying(ScriptedModel(errors.UpstreamReset()).then("pong"), waits), streamed=False)
+        ask(retrying(ScriptedModel(provider_errors.UpstreamReset()).then("pong"), waits), streamed=False)
 
     assert all(0.1 <= seconds <= 0.3 for seconds in waits.seconds)
     assert len(set(waits.seconds)) > 1
 
 
 def test_there_is_no_second_try_beyond_the_deadline():
-    model = ScriptedModel(errors.UpstreamRateLimited(retry_after=2))
+    model = ScriptedModel(provider_errors.UpstreamRateLimited(retry_after=2))
 
-    with pytest.raises(errors.UpstreamRateLimited):
+    with pytest.raises(provider_errors.UpstreamRateLimited):
         ask(retrying(model), streamed=False, cancellation=a_cancellation(seconds=1.5))
     assert len(model.prompts) == 1
 
 
 def test_a_provider_that_is_down_gets_little_more_load():
-    model = ScriptedModel(errors.UpstreamOverloaded())
+    model = ScriptedModel(provider_errors.UpstreamOverloaded())
     chat = Retrying(model, RetryBudget(), pause)
 
     def one() -> None:
-        with pytest.raises(errors.UpstreamOverloaded):
+        with pytest.raises(provider_errors.UpstreamOverloaded):
             chat.complete(PROMPT, a_cancellation())
 
     gevent.joinall([gevent.spawn(one) for _ in range(50)], raise_error=True)
@@ -157,7 +157,9 @@ def test_a_pause_ends_with_the_cancellation():
 @pytest.mark.parametrize("streamed", [False, True])
 def test_every_attempt_is_recorded(streamed):
     recorder, clock, cancellation = RecordingRecorder(), FrozenClock(), a_cancellation()
-    model = ScriptedModel(errors.UpstreamReset()).then(lambda: clock.advance(2), "po", lambda: clock.advance(1), "ng")
+    model = ScriptedModel(provider_errors.UpstreamReset()).then(
+        lambda: clock.advance(2), "po", lambda: clock.advance(1), "ng"
+    )
     observed = Observed(model, "acme", recorder, clock.monotonic)
 
     assert ask(Retrying(observed, RetryBudget(), Waits()), streamed=streamed, cancellation=cancellation) == "pong"

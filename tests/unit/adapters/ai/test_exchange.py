@@ -5,7 +5,7 @@ import pytest
 from adapters.ai.deadlines import Deadlines
 from adapters.ai.exchange import Exchange
 from application.cancellation import Cancellation
-from domain.errors import UpstreamTotalTimeout
+from domain.provider_errors import UpstreamTotalTimeout
 from tests.fakes import FrozenClock
 
 

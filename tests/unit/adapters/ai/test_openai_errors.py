@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from adapters.ai.openai_errors import discreet, in_band, masked, refusal, seconds_to_wait
-from domain import errors
+from domain import provider_errors
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -16,24 +16,24 @@ def body(message: str = "No.", **fields: object) -> bytes:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (302, errors.UpstreamRedirect),
-        (400, errors.UpstreamRejected),
-        (401, errors.UpstreamAuth),
-        (402, errors.UpstreamAuth),
-        (403, errors.UpstreamAuth),
-        (404, errors.UpstreamRejected),
-        (408, errors.UpstreamTimeout),
-        (409, errors.UpstreamRejected),
-        (413, errors.UpstreamRejected),
-        (415, errors.UpstreamRejected),
-        (418, errors.UpstreamRejected),
-        (422, errors.UpstreamRejected),
-        (429, errors.UpstreamRateLimited),
-        (500, errors.UpstreamFailed),
-        (502, errors.UpstreamFailed),
-        (503, errors.UpstreamOverloaded),
-        (504, errors.UpstreamTimeout),
-        (529, errors.UpstreamOverloaded),
+        (302, provider_errors.UpstreamRedirect),
+        (400, provider_errors.UpstreamRejected),
+        (401, provider_errors.UpstreamAuth),
+        (402, provider_errors.UpstreamAuth),
+        (403, provider_errors.UpstreamAuth),
+        (404, provider_errors.UpstreamRejected),
+        (408, provider_errors.UpstreamTimeout),
+        (409, provider_errors.UpstreamRejected),
+        (413, provider_errors.UpstreamRejected),
+        (415, provider_errors.UpstreamRejected),
+        (418, provider_errors.UpstreamRejected),
+        (422, provider_errors.UpstreamRejected),
+        (429, provider_errors.UpstreamRateLimited),
+        (500, provider_errors.UpstreamFailed),
+        (502, provider_errors.UpstreamFailed),
+        (503, provider_errors.UpstreamOverloaded),
+        (504, provider_errors.UpstreamTimeout),
+        (529, provider_errors.UpstreamOverloaded),
     ],
 )
 def test_a_status_decides_when_nothing_says_more(status, kind):
@@ -43,15 +43,15 @@ def test_a_status_decides_when_nothing_says_more(status, kind):
 @pytest.mark.parametrize(
     ("status", "answer", "kind"),
     [
-        (400, body(code="context_length_exceeded"), errors.ContextLengthExceeded),
-        (400, body(type="exceed_context_size_error", code=400), errors.ContextLengthExceeded),
-        (400, body("This model's maximum context length is 8192 tokens."), errors.ContextLengthExceeded),
-        (400, body(code="content_filter"), errors.ContentFiltered),
-        (400, body(code="data_inspection_failed"), errors.ContentFiltered),
-        (400, body("Blocked by our content policy."), errors.ContentFiltered),
-        (429, body(code="insufficient_quota"), errors.UpstreamAuth),
-        (500, body(type="invalid_request_error"), errors.UpstreamFailed),
-        (503, body("context window"), errors.UpstreamOverloaded),
+        (400, body(code="context_length_exceeded"), provider_errors.ContextLengthExceeded),
+        (400, body(type="exceed_context_size_error", code=400), provider_errors.ContextLengthExceeded),
+        (400, body("This model's maximum context length is 8192 tokens."), provider_errors.ContextLengthExceeded),
+        (400, body(code="content_filter"), provider_errors.ContentFiltered),
+        (400, body(code="data_inspection_failed"), provider_errors.ContentFiltered),
+        (400, body("Blocked by our content policy."), provider_errors.ContentFiltered),
+        (429, body(code="insufficient_quota"), provider_errors.UpstreamAuth),
+        (500, body(type="invalid_request_error"), provider_errors.UpstreamFailed),
+        (503, body("context window"), provider_errors.UpstreamOverloaded),
     ],
 )
 def test_a_code_or_a_known_phrase_says_more_than_the_status(status, answer, kind):
@@ -61,7 +61,7 @@ def test_a_code_or_a_known_phrase_says_more_than_the_status(status, answer, kind
 @pytest.mark.parametrize("status", [400, 500])
 @pytest.mark.parametrize("answer", [b"", b"<html>", b"[1]", b'"text"', b'{"error": 5}', b'{"error": null}', b"\xff"])
 def test_a_body_that_explains_nothing_leaves_the_status(status, answer):
-    kind = errors.UpstreamRejected if status == 400 else errors.UpstreamFailed
+    kind = provider_errors.UpstreamRejected if status == 400 else provider_errors.UpstreamFailed
 
     assert type(refusal(status, answer)) is kind
 
@@ -93,7 +93,7 @@ def test_what_looks_like_a_key_is_masked(secret):
 def test_our_own_key_is_hidden_whatever_it_looks_like(said):
     key = "Zq0123456789abcdefXYZ"
 
-    with pytest.raises(errors.UpstreamRejected) as raised, discreet(["short", key]):
+    with pytest.raises(provider_errors.UpstreamRejected) as raised, discreet(["short", key]):
         raise refusal(400, body(said.replace("{}", key), param=f"keys.{key}"))
 
     told = f"{raised.value} {raised.value.message} {raised.value.param}"
@@ -102,7 +102,7 @@ def test_our_own_key_is_hidden_whatever_it_looks_like(said):
 
 
 def test_a_key_of_a_few_letters_hides_no_words():
-    with pytest.raises(errors.UpstreamRejected, match="none of them"), discreet(["none"]):
+    with pytest.raises(provider_errors.UpstreamRejected, match="none of them"), discreet(["none"]):
         raise refusal(400, body("none of them"))
 
 
@@ -115,7 +115,7 @@ def test_ordinary_words_are_not_masked():
 def test_a_refused_credential_is_told_without_a_word_of_the_provider():
     error = refusal(401, body("Incorrect API key provided: sk-123456"))
 
-    assert error.message == errors.UpstreamAuth.default
+    assert error.message == provider_errors.UpstreamAuth.default
 
 
 @pytest.mark.parametrize(
@@ -151,14 +151,14 @@ def test_a_rate_limit_always_says_when_to_come_back():
 @pytest.mark.parametrize(
     ("told", "kind"),
     [
-        ({"message": "x", "code": 503}, errors.UpstreamOverloaded),
-        ({"message": "x", "code": "429"}, errors.UpstreamRateLimited),
-        ({"message": "x", "code": 400}, errors.UpstreamRejected),
-        ({"message": "x", "type": "server_error"}, errors.UpstreamFailed),
-        ({"message": "x", "type": "invalid_request_error"}, errors.UpstreamRejected),
-        ({"message": "sk-123456", "code": 401}, errors.UpstreamAuth),
-        ("x", errors.UpstreamFailed),
-        (5, errors.UpstreamFailed),
+        ({"message": "x", "code": 503}, provider_errors.UpstreamOverloaded),
+        ({"message": "x", "code": "429"}, provider_errors.UpstreamRateLimited),
+        ({"message": "x", "code": 400}, provider_errors.UpstreamRejected),
+        ({"message": "x", "type": "server_error"}, provider_errors.UpstreamFailed),
+        ({"message": "x", "type": "invalid_request_error"}, provider_errors.UpstreamRejected),
+        ({"message": "sk-123456", "code": 401}, provider_errors.UpstreamAuth),
+        ("x", provider_errors.UpstreamFailed),
+        (5, provider_errors.UpstreamFailed),
     ],
 )
 def test_an_error_inside_a_good_answer_is_mapped_by_its_code(told, kind):

@@ -5,7 +5,13 @@ import pytest
 from adapters.ai.openai_stream import StreamDecoder
 from adapters.ai.profile import Profile
 from domain.completion import Prompt
-from domain.errors import MaxOutputExceeded, ProviderError, UpstreamFailed, UpstreamMalformed, UpstreamTruncated
+from domain.provider_errors import (
+    MaxOutputExceeded,
+    ProviderError,
+    UpstreamFailed,
+    UpstreamMalformed,
+    UpstreamTruncated,
+)
 from domain.usage import Source, Usage
 
 PLAIN = Profile("acme", "http://acme.example/v1")

@@ -5,7 +5,7 @@ import pytest
 from adapters.ai.openai_wire import decode, encode
 from adapters.ai.profile import Profile
 from domain.completion import Prompt
-from domain.errors import (
+from domain.provider_errors import (
     ContentFiltered,
     ProviderError,
     UpstreamBadJson,

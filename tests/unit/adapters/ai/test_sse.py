@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.ai.sse import EventParser
-from domain.errors import UpstreamEventTooLarge
+from domain.provider_errors import UpstreamEventTooLarge
 
 AWKWARD = (
     b"\xef\xbb\xbf: hello\r\n\r\ndata: one\n\nevent: message\r\nid: 1\r\nretry: 10\r\ndata:two\r\ndata: lines\r\n\r\n"
