@@ -32,6 +32,8 @@ class Reaper:
         self._record = record
         self.orphaned = 0
         """Bytes of journals whose owner is dead and that SQL did not take yet."""
+        self._delivered: set[Path] = set()
+        """Segments that were read to their end before SQL failed: the next sweep goes on behind them."""
 
     def run(self, seconds: float, ready: Callable[[], bool]) -> None:
         """The greenlet's life: a sweep about every `seconds`, while SQL is `ready`."""
@@ -83,13 +85,19 @@ class Reaper:
 
     def _reap(self, files: list[tuple[Path, int]]) -> None:
         remains = Remains(self._delivery)
-        damaged = [path for path, fd in files if remains.read(fd)]
+        damaged = [path for path, fd in files if self._read(remains, path, fd)]
         self._deliver([self._abandon(opened, progresses) for opened, progresses in remains.running.values()])
         for path, _ in files:
             if path in damaged:
                 self._keep(path)
             else:
                 path.unlink(missing_ok=True)
+            self._delivered.discard(path)
+
+    def _read(self, remains: "Remains", path: Path, fd: int) -> bool:
+        damaged = remains.read(fd, delivered=path in self._delivered)
+        self._delivered.add(path)
+        return damaged
 
     def _deliver(self, lost: list[Settled]) -> None:
         for start in range(0, len(lost), _BATCH):
@@ -111,11 +119,16 @@ class Remains:
         self.running: dict[str, tuple[Opened, list[Progressed]]] = {}
         """Generations without a final, by request id."""
 
-    def read(self, fd: int) -> bool:
-        """Whether the file is damaged before its end. Lets other greenlets run between pieces."""
+    def read(self, fd: int, *, delivered: bool = False) -> bool:
+        """Whether the file is damaged before its end. Lets other greenlets run between pieces.
+
+        Of a file that was `delivered` before, only what it says of running generations counts.
+        """
         frames = Frames(_gently(fd))
         for end, payload in frames:
             self._take(end, payload)
+            if delivered:
+                self._finals.clear()
         self._deliver(len(self._finals))
         return frames.damaged
 

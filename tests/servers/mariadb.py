@@ -2,6 +2,7 @@
 
 import getpass
 import itertools
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,17 +22,32 @@ class MariaDbServer(Program):
         self.port = free_port()
         self._names = (f"parley_{number}" for number in itertools.count(1))
         self._fill = [require("mariadb-install-db"), "--no-defaults", f"--user={getpass.getuser()}", "--skip-test-db"]
+        self._fill += ["--innodb-use-native-aio=0"]  # what the kernel has of it is for all servers together
         self._fill += [f"--datadir={folder}/db", "--auth-root-authentication-method=normal"]
         place = [f"--datadir={folder}/db", f"--socket={folder}/s", f"--pid-file={folder}/pid", f"--port={self.port}"]
-        limits = ["--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=64M", "--max-connections=60"]
+        limits = [
+            "--innodb-use-native-aio=0",
+            "--innodb-flush-log-at-trx-commit=1",
+            "--innodb-buffer-pool-size=64M",
+            "--max-connections=60",
+        ]
         program = [require("mariadbd"), "--no-defaults", f"--user={getpass.getuser()}", "--bind-address=127.0.0.1"]
         super().__init__([*program, "--skip-log-bin", "--skip-name-resolve", *place, *limits, *options], folder)
 
     def begin(self) -> None:
         """Start, or start again after `kill`, with what was committed."""
         if not (self.folder / "db").exists():
-            subprocess.run(self._fill, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self._make()
         self.start(self._answers, seconds=60)
+
+    def _make(self) -> None:
+        """It fails once in a while on a busy machine, and leaves nothing of use."""
+        for _ in range(3):
+            done = subprocess.run(self._fill, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return
+            shutil.rmtree(self.folder / "db", ignore_errors=True)
+        raise RuntimeError(done.stdout[-2_000:] + done.stderr[-2_000:])
 
     def admin(self) -> "pymysql.Connection[Any]":
         return pymysql.connect(host="127.0.0.1", port=self.port, user="root", autocommit=True, connect_timeout=2)
