@@ -225,7 +225,8 @@ class OpenAIWireContract(ChatModelContract):
 
         with gevent.Timeout(1.0), pytest.raises(errors.ClientGone):
             run(chat, how, Prompt(model, MESSAGES, {}, request_id), cancellation)
-        wait_until(lambda: upstream.bill(request_id)["ended"] == "client_gone", 1, "upstream closed")
+        # On a busy machine the request may reach the provider only now.
+        wait_until(lambda: upstream.ended(request_id) == "client_gone", 3, "upstream closed")
 
     def test_leaving_a_stream_closes_the_upstream(self, chat, upstream):
         request_id = f"req_left_{id(chat)}"
@@ -233,7 +234,8 @@ class OpenAIWireContract(ChatModelContract):
         next(parts)
         parts.close()
 
-        wait_until(lambda: upstream.bill(request_id)["ended"] == "client_gone", 1, "upstream closed")
+        # On a busy machine the request may reach the provider only now.
+        wait_until(lambda: upstream.ended(request_id) == "client_gone", 3, "upstream closed")
 
     def test_every_option_reaches_the_provider_unchanged_and_alone(self, chat, upstream, profile):
         """A recorded conversation cannot show this: it keeps matching after a field is no longer sent."""

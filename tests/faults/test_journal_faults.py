@@ -38,12 +38,27 @@ class Worker:
         while not self._said.stat().st_size and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(seconds)
-        self._process.kill()
-        _, errors = self._process.communicate()
-        assert errors == b""
+        if self._process.poll() is None:
+            self._process.kill()
+            _, errors = self._process.communicate()
+            assert errors == b""
 
     def promised(self, kind: str) -> set[str]:
         return {line[2:] for line in self._said.read_text().splitlines() if line.startswith(kind)}
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """Starts a worker, which does not outlive the test: its load would be felt by all that follow."""
+    begun = []
+
+    def start(failures):
+        begun.append(Worker(tmp_path, failures))
+        return begun[-1]
+
+    yield start
+    for worker in begun:
+        worker.kill_after(0)
 
 
 def reap(home: Path) -> tuple[ScriptedApply, RecordingRecorder]:
@@ -69,9 +84,9 @@ def finals(home: Path, apply: ScriptedApply) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("failures", [0.0, 0.5, 1.0], ids=["sql up", "sql flaky", "sql down"])
-def test_a_killed_worker_keeps_every_promise_whenever_it_is_killed(tmp_path, failures):
+def test_a_killed_worker_keeps_every_promise_whenever_it_is_killed(tmp_path, failures, begin):
     for _ in range(4):
-        worker = Worker(tmp_path, failures)
+        worker = begin(failures)
         worker.kill_after(random.uniform(0.0, 0.4))  # noqa: S311 - chance, not secrecy
         apply, record = reap(tmp_path)
 
@@ -86,8 +101,8 @@ def test_a_killed_worker_keeps_every_promise_whenever_it_is_killed(tmp_path, fai
         assert list((tmp_path / "journal").iterdir()) == []
 
 
-def test_living_workers_reap_a_dead_one_and_leave_each_other_alone(tmp_path):
-    workers = [Worker(tmp_path, 0.2) for _ in range(3)]
+def test_living_workers_reap_a_dead_one_and_leave_each_other_alone(tmp_path, begin):
+    workers = [begin(0.2) for _ in range(3)]
     workers[0].kill_after(0.3)
     dead = workers[0].promised("o ")
 

@@ -63,6 +63,10 @@ class ScriptedProvider(Program):
         (found,) = (bill for bill in self.bills() if bill["id"] == request_id)
         return found
 
+    def ended(self, request_id: str) -> str | None:
+        """How the request with this id ended; None while it runs, or has not come yet."""
+        return next((str(bill["ended"]) for bill in self.bills() if bill["id"] == request_id), None)
+
     def forget(self) -> None:
         request = Request(f"http://127.0.0.1:{self.port}/_log", method="DELETE")
         urlopen(request, timeout=10).close()
