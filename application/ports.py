@@ -1,6 +1,6 @@
 """The seams: what the application needs from the outside, in its own words. Those of storage are in `store`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -249,5 +249,3 @@ NewSecret = Callable[[int], str]
 
 Record = Callable[[object], None]
 """Takes any fact; never raises."""
-
-Headers = Mapping[str, str]

@@ -3,12 +3,13 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
+from application import memberships
 from application.auditing import Auditor, Change
-from application.erasure import bequeath, erased
+from application.erasure import erased
+from application.memberships import Member
 from application.pages import each
 from application.ports import Clock, NewId
 from application.store import Begin, UnitOfWork
-from application.teams import Member
 from domain.audit import Actor
 from domain.errors import NotFound
 from domain.limits import NO_LIMITS, Kind
@@ -42,9 +43,7 @@ class TeamAdmin:
     def get(self, principal: Principal, team_id: str) -> tuple[Team, list[Member]]:
         principal.require(Scope.ADMIN)
         with self.begin() as work:
-            team = _existing(work, team_id)
-            found = [(work.users.get(it.user_id), it.role) for it in work.teams.members(team_id)]
-        return team, [Member(user, role) for user, role in found if user is not None]
+            return _existing(work, team_id), memberships.members_of(work, team_id)
 
     def rename(self, principal: Principal, team_id: str, name: str, actor: Actor) -> Team:
         """Raises Conflict for a taken name."""
@@ -77,27 +76,20 @@ class TeamAdmin:
             user = work.users.get(membership.user_id)
             if user is None or erased(user):
                 raise NotFound
-            former = _membership(work, membership.team_id, membership.user_id)
+            former = memberships.membership_of(work, membership.team_id, membership.user_id)
             if former == membership:
                 return
-            work.teams.put_member(membership)
-            before = {} if former is None else {"role": former.role}
-            change = Change("member.put", _seat(membership), before, {"role": membership.role})
-            self.auditor.write(work, actor, change)
+            memberships.put(work, self.auditor, former, membership, actor)
 
     def remove_member(self, principal: Principal, team_id: str, user_id: str, actor: Actor) -> None:
         """Team keys that the member made go on in the caller's name."""
         principal.require(Scope.ADMIN)
         with self.begin() as work:
-            former = _membership(work, team_id, user_id)
+            former = memberships.membership_of(work, team_id, user_id)
             user, heir = work.users.get(user_id), work.users.get(principal.user_id)
             if former is None or user is None:
                 raise NotFound
-            work.teams.remove_member(team_id, user_id)
-            for key in each(partial(work.keys.page, user_id, team_id)):
-                if not bequeath(work, key, user, heir):
-                    work.keys.revoke(key.id, self.clock.now())
-            self.auditor.write(work, actor, Change("member.remove", _seat(former), {"role": former.role}))
+            memberships.remove(work, self.auditor, former, user, heir, actor)
 
 
 def _existing(work: UnitOfWork, team_id: str) -> Team:
@@ -105,12 +97,3 @@ def _existing(work: UnitOfWork, team_id: str) -> Team:
     if team is None:
         raise NotFound
     return team
-
-
-def _membership(work: UnitOfWork, team_id: str, user_id: str) -> Membership | None:
-    return next((it for it in work.teams.members(team_id) if it.user_id == user_id), None)
-
-
-def _seat(membership: Membership) -> str:
-    """What the audit log calls a membership, which has no id of its own."""
-    return f"{membership.team_id}/{membership.user_id}"

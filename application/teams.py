@@ -2,23 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
-from application.auditing import Auditor, Change
-from application.erasure import bequeath, erased
+from application import memberships
+from application.auditing import Auditor
+from application.erasure import erased
 from application.key_rights import team_role
-from application.pages import each
+from application.memberships import Member
 from application.store import Begin, UnitOfWork
 from domain.audit import Actor
 from domain.errors import Conflict, Forbidden, NotFound
 from domain.team import Membership, Team, TeamRole
 from domain.user import Principal, User
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    user: User
-    role: TeamRole
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +33,7 @@ class TeamService:
         """Raises NotFound for a team that the caller is not in."""
         with self.begin() as work:
             _role(work, principal, team_id)
-            found = [(work.users.get(it.user_id), it.role) for it in work.teams.members(team_id)]
-        return [Member(user, role) for user, role in found if user is not None]
+            return memberships.members_of(work, team_id)
 
     def put_member(self, principal: Principal, membership: Membership, actor: Actor) -> None:
         """Add a user, or change the role of one who is a member already; for leads.
@@ -53,15 +46,12 @@ class TeamService:
             user = work.users.get(membership.user_id)
             if user is None or erased(user):
                 raise NotFound("There is no such user.")
-            former = _membership(work, membership.team_id, membership.user_id)
+            former = memberships.membership_of(work, membership.team_id, membership.user_id)
             if former == membership:
                 return
             if former is not None:
                 _require_other_lead(work, former)
-            work.teams.put_member(membership)
-            before = {} if former is None else {"role": former.role}
-            change = Change("member.put", _seat(membership), before, {"role": membership.role})
-            self.auditor.write(work, actor, change)
+            memberships.put(work, self.auditor, former, membership, actor)
 
     def remove_member(self, principal: Principal, team_id: str, user_id: str, actor: Actor) -> None:
         """By a lead, or by members of themselves.
@@ -74,20 +64,13 @@ class TeamService:
                 _require_member(work, principal, team_id)
             else:
                 _require_lead(work, principal, team_id)
-            former, user = _membership(work, team_id, user_id), work.users.get(user_id)
+            former, user = memberships.membership_of(work, team_id, user_id), work.users.get(user_id)
             if former is None or user is None:
                 raise NotFound("There is no such member.")
             _require_other_lead(work, former)
-            work.teams.remove_member(team_id, user_id)
-            self._hand_over(work, principal, former, user)
-            self.auditor.write(work, actor, Change("member.remove", _seat(former), {"role": former.role}))
-
-    def _hand_over(self, work: UnitOfWork, principal: Principal, former: Membership, maker: User) -> None:
-        leaves = former.user_id == principal.user_id
-        heir = next(_other_leads(work, former), None) if leaves else work.users.get(principal.user_id)
-        for key in each(partial(work.keys.page, maker.id, former.team_id)):
-            if not bequeath(work, key, maker, heir):
-                work.keys.revoke(key.id, self.auditor.clock.now())
+            leaves = user_id == principal.user_id
+            heir = next(_other_leads(work, former), None) if leaves else work.users.get(principal.user_id)
+            memberships.remove(work, self.auditor, former, user, heir, actor)
 
 
 def _role(work: UnitOfWork, principal: Principal, team_id: str) -> TeamRole:
@@ -117,12 +100,3 @@ def _other_leads(work: UnitOfWork, but: Membership) -> Iterator[User]:
     leads = (it for it in work.teams.members(but.team_id) if it.role is TeamRole.LEAD and it.user_id != but.user_id)
     users = (work.users.get(it.user_id) for it in leads)
     return (user for user in users if user is not None and not user.disabled)
-
-
-def _membership(work: UnitOfWork, team_id: str, user_id: str) -> Membership | None:
-    return next((it for it in work.teams.members(team_id) if it.user_id == user_id), None)
-
-
-def _seat(membership: Membership) -> str:
-    """What the audit log calls a membership, which has no id of its own."""
-    return f"{membership.team_id}/{membership.user_id}"

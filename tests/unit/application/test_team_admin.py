@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
+from application.memberships import Member
 from application.team_admin import TeamAdmin
-from application.teams import Member
 from domain.audit import Actor
 from domain.errors import Conflict, Forbidden, NotFound, ReauthenticationRequired
 from domain.limits import Kind, Limits
