@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-newest test-servers check format bench sdk docs lock clean
+.PHONY: help run run-local test test-unit test-newest test-servers test-real check format bench sdk docs lock clean
 SHELL := /bin/bash
 # Compiled files make every later start faster.
 export PYTHONDONTWRITEBYTECODE :=
@@ -14,7 +14,10 @@ help: ## this list
 run: .venv/run.stamp ## serve on 127.0.0.1:8080; nothing to configure
 	@exec $(BIN)/parley serve
 
-test: .venv/test.stamp check test-unit test-newest test-servers ## everything; installs the servers that the tests start
+run-local: .venv/run.stamp .venv-local/stamp ## the same with a small real model behind it (125 MB): answers without a key
+	@exec $(BIN)/python deploy/local/serve.py
+
+test: .venv/test.stamp check test-unit test-newest test-servers test-real ## everything; installs the servers that the tests start
 
 test-unit: .venv/test.stamp ## the fast part: no server, no network
 	$(BIN)/pytest tests/unit -n auto --cov --cov-report=term:skip-covered --cov-fail-under=90
@@ -25,8 +28,13 @@ test-newest: .venv/test.stamp ## the fast part on Python 3.13, where that is ins
 
 test-servers: .venv/test.stamp ## against real servers, started by the tests themselves
 	@tests/servers/install
+	@tests/clients/install
 	$(BIN)/pytest tests/integration tests/security -n 2 --dist loadgroup
 	$(BIN)/pytest tests/faults  # one at a time: what they measure is time
+
+test-real: .venv/test.stamp ## against a real model, a small one on this machine
+	@$(MAKE) --no-print-directory .venv-local/stamp || [ "$$CI" != true ]
+	$(BIN)/pytest tests/real
 
 check: .venv/test.stamp ## format, lint, types, import contracts, security
 	$(BIN)/ruff format --check --quiet .
@@ -54,7 +62,7 @@ lock: .venv/test.stamp ## pin the newest versions that pyproject.toml allows
 	requirements/lock
 
 clean: ## remove what was built; var/ is kept
-	rm -rf .venv sdk build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
+	rm -rf .venv .venv-clients .venv-local tests/clients/node_modules sdk build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Parley needs Python 3.11 or newer; set PYTHON=…")'
@@ -69,4 +77,11 @@ clean: ## remove what was built; var/ is kept
 
 .venv/test.stamp: requirements/test.txt .venv/run.stamp
 	$(PIP) --only-binary :all: -r requirements/test.txt
+	@touch $@
+
+# Nothing that these packages ask for is used, and some of it would be compiled for minutes.
+.venv-local/stamp: requirements/local-model.txt
+	$(PYTHON) -m venv .venv-local
+	.venv-local/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --no-deps \
+	  --only-binary :all: -r requirements/local-model.txt
 	@touch $@

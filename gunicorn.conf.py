@@ -2,15 +2,27 @@
 
 import os
 import shutil
+from functools import partial
 from typing import Any
 
 from infrastructure.logging import configure_logging
 from infrastructure.redaction import secrets_of
-from infrastructure.settings import load
+from infrastructure.reload import Reload
+from infrastructure.settings import ACCEPTED, Settings, load
 
 _settings = load()
 configure_logging(secrets_of(_settings))
 _metrics = _settings.home / "metrics"
+
+
+def _check(settings: Settings) -> None:
+    """In a process of its own, which may import anything."""
+    from infrastructure.route_parts import check  # noqa: PLC0415 - see above
+
+    check(settings)
+
+
+_reload = Reload(_settings, _check)
 
 bind = _settings.bind
 workers = _settings.workers
@@ -34,13 +46,16 @@ logger_class = "infrastructure.logging.GunicornLogger"
 proc_name = "parley"
 
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)  # read by prometheus_client when the workers import it
+os.environ[ACCEPTED] = str(_reload.copy)  # read by the workers when they begin
 
 
 # What a hook imports, it imports in the worker, which is patched by then; the master stays unpatched and small.
 
 
-def on_starting(server: Any) -> None:  # noqa: ARG001 - gunicorn's signature
+def on_starting(server: Any) -> None:
     """Counters begin anew with the master: files of earlier workers would be added to ours."""
+    _reload.begin()
+    server.handle_hup = partial(_reload.run, server)  # gunicorn looks its handlers up by name
     shutil.rmtree(_metrics, ignore_errors=True)
     _metrics.mkdir(parents=True, exist_ok=True)
 

@@ -1,7 +1,8 @@
 """Who is calling. The one place that reads a credential, and the one that decides which endpoint needs what.
 
-A credential is a bearer token or, where there is no `Authorization` at all, the cookie of a login. An endpoint
-without a declared policy is refused, so a forgotten declaration never opens a door.
+A credential is a bearer token or, where there is no `Authorization` at all, the cookie of a login. Routes that speak
+Anthropic's dialect read `x-api-key` in between, as its SDKs send it. An endpoint without a declared policy is
+refused, so a forgotten declaration never opens a door.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from flask import Flask, current_app, g, request
 
 from api import login_cookie
 from api.csrf import CsrfGuard
+from api.dialect import Dialect, dialect_of
 from api.trace import current_trace
 from application.identity import IdentityService
 from domain.errors import Forbidden, Unauthenticated
@@ -56,29 +58,32 @@ def refuse_undeclared(app: Flask) -> None:
 
 def init_auth(app: Flask, identity: IdentityService, guard: CsrfGuard) -> None:
     """Set `flask.g.principal` before everything that depends on who is calling."""
-    policies: dict[str, Policy | None] = {}
+    policies: dict[str, tuple[Policy | None, bool]] = {}
     app.extensions[_GUARD] = guard
 
     def authenticate() -> None:
         endpoint = request.endpoint
         if endpoint is None:  # no such route or method: the answer is the same for everyone
             return
-        policy = policies.get(endpoint)
-        if policy is None:
-            policy = policies[endpoint] = policy_of(app, endpoint)
+        known = policies.get(endpoint)
+        if known is None:
+            known = policies[endpoint] = policy_of(app, endpoint), dialect_of(app, endpoint) is Dialect.MESSAGES
+        policy, takes_api_key = known
         if policy == PUBLIC:
             return
-        g.principal = caller = _caller(identity)
+        g.principal = caller = _caller(identity, takes_api_key=takes_api_key)
         current_trace().key_id = caller.key_id
         _admit(caller, policy)
 
     app.before_request(authenticate)
 
 
-def _caller(identity: IdentityService) -> Principal:
+def _caller(identity: IdentityService, *, takes_api_key: bool) -> Principal:
     ip = request.remote_addr or ""
     if "HTTP_AUTHORIZATION" in request.environ:  # whatever it holds: cookies do not count then
         return identity.authenticate(bearer_token(), ip)
+    if takes_api_key and "HTTP_X_API_KEY" in request.environ:
+        return identity.authenticate(request.environ["HTTP_X_API_KEY"], ip)
     sid = login_cookie.sent()
     csrf_guard().check(sid)  # before anything is looked up: a forged request shall leave no trace
     caller = identity.authenticate(sid, ip)

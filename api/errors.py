@@ -1,4 +1,4 @@
-"""One table from what went wrong to what a client is told; every error of every route has the same body."""
+"""One table from what went wrong to what a client is told; every error of every route has the body of its dialect."""
 
 import logging
 from typing import Any
@@ -8,6 +8,7 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 
 from api.answer import Answer, json_answer
+from api.dialect import Dialect, current_dialect
 from api.trace import current_trace
 from domain import errors, provider_errors
 from domain.errors import ParleyError
@@ -50,8 +51,22 @@ _TYPES = {
 }
 """OpenAI's names where it has one; of the rest, 4xx is `invalid_request_error` and 5xx `api_error`."""
 
+_MESSAGES_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    499: "api_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+"""Anthropic's names, the rest likewise."""
+
 _HTTP = {
-    404: ("not_found", "There is no such route."),
+    404: ("not_found", "There is no such route: those of the API begin with /api/v1."),
     405: ("method_not_allowed", "This route does not have that method; `Allow` names those it has."),
     413: ("request_too_large", "The request is too large."),
     415: ("unsupported_media_type", "The body has a type that is not accepted here."),
@@ -94,12 +109,17 @@ def envelope(error: ParleyError, request_id: str) -> dict[str, Any]:
 
 
 def type_of(status: int) -> str:
-    return _TYPES.get(status) or ("api_error" if status >= _BACKSTOP else "invalid_request_error")
+    return _named(_TYPES, status)
+
+
+def error_body(error: ParleyError, request_id: str, dialect: Dialect) -> dict[str, Any]:
+    """The whole body; of a stream in Anthropic's dialect, what its `error` event holds."""
+    return _BODIES[dialect](envelope(error, request_id), status_of(error))
 
 
 def answer_error(error: ParleyError) -> Answer:
     status = status_of(error)
-    body = orjson.dumps({"error": envelope(error, current_trace().request_id)})
+    body = orjson.dumps(error_body(error, current_trace().request_id, current_dialect()))
     answer = json_answer(body, status)
     wait = error.retry_after or (_RETRY_AFTER.get(status) if error.retryable else None)
     if wait:
@@ -138,8 +158,31 @@ def _answer_http(error: HTTPException) -> Answer:
         "retryable": False,
         "provider": None,
     }
-    answer = json_answer(orjson.dumps({"error": body}), status)
+    answer = json_answer(orjson.dumps(_BODIES[current_dialect()](body, status)), status)
     for name, value in error.get_headers():
         if name == "Allow":
             answer.headers[name] = value
     return answer
+
+
+def _plain(told: dict[str, Any], status: int) -> dict[str, Any]:  # noqa: ARG001 - as those of other dialects
+    return {"error": told}
+
+
+def _of_messages(told: dict[str, Any], status: int) -> dict[str, Any]:
+    error = {
+        "type": _named(_MESSAGES_TYPES, status),
+        "message": told["message"],
+        "code": told["code"],
+        "param": told["param"],
+        "retryable": told["retryable"],
+        "provider": told["provider"],
+    }
+    return {"type": "error", "error": error, "request_id": told["request_id"]}
+
+
+def _named(types: dict[int, str], status: int) -> str:
+    return types.get(status) or ("api_error" if status >= _BACKSTOP else "invalid_request_error")
+
+
+_BODIES = {Dialect.COMPLETIONS: _plain, Dialect.MESSAGES: _of_messages}

@@ -14,7 +14,8 @@ from werkzeug.datastructures import Headers
 
 from api.answer import API_HEADERS, JSON, STREAM_HEADERS, Answer
 from api.auth import current_principal
-from api.errors import answer_error, envelope, status_of, unexpected
+from api.dialect import Dialect, current_dialect
+from api.errors import answer_error, error_body, status_of, unexpected
 from api.paid import KEYED
 from api.trace import current_trace
 from application.call import Call
@@ -34,6 +35,9 @@ _LEVEL, _WINDOW, _MEMORY = 1, 12, 5
 _MOST = 4 << 20
 """Compressed bytes; what a statement with more may hold differs between servers."""
 
+_PIECE = 256 << 10
+"""Bytes that are packed at a time."""
+
 _ERRORS = 400
 
 
@@ -51,7 +55,7 @@ def once(body: Any, execute: Callable[[], Answer], dialect: str = "") -> Answer:
         answer = answer_error(error)
         answer.headers.add(REPLAYED, "true")
         return answer
-    return _first(Keeper(service, call), execute) if call.reply is None else _replayed(call.reply)
+    return _first(Keeper(service, call, current_dialect()), execute) if call.reply is None else _replayed(call.reply)
 
 
 def current_keeper() -> "Keeper | None":
@@ -62,16 +66,21 @@ def current_keeper() -> "Keeper | None":
 class Keeper:
     """Keeps what one call is answered with. Needs no request context, which a stream outlives."""
 
-    def __init__(self, service: IdempotencyService, call: KeyedCall) -> None:
+    def __init__(self, service: IdempotencyService, call: KeyedCall, dialect: Dialect) -> None:
         self.answer: Answer | None = None
         """Whose headers are kept."""
         self._service = service
         self._call = call
+        self._dialect = dialect
         self._packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY)
         self._packed = bytearray()
 
     def add(self, piece: bytes) -> None:
-        self._packed += self._packer.compress(piece)
+        """What is too long to be kept is not worth the time that packing it takes."""
+        rest = memoryview(piece)
+        while rest and len(self._packed) <= _MOST:
+            self._packed += self._packer.compress(rest[:_PIECE])
+            rest = rest[_PIECE:]
 
     def keep(self) -> None:
         """All that was added is the body."""
@@ -81,11 +90,12 @@ class Keeper:
         if len(self._packed) > _MOST:
             self.refuse(RequestAbandoned("The answer was too long to be kept for a repeat of its request."))
         else:
-            self._service.finish(self._call, Reply(200, kept, bytes(self._packed)))
+            status = 200 if self.answer is None else self.answer.status_code
+            self._service.finish(self._call, Reply(status, kept, bytes(self._packed)))
 
     def refuse(self, error: ParleyError) -> None:
         """Keep the error alone, whatever was sent before it."""
-        body = orjson.dumps({"error": envelope(error, self._call.request_id)})
+        body = orjson.dumps(error_body(error, self._call.request_id, self._dialect))
         provider = (("X-Parley-Provider", error.provider),) if error.provider else ()
         reply = Reply(status_of(error), (("Content-Type", JSON), *provider), zlib.compress(body, _LEVEL))
         self._service.finish(self._call, reply)

@@ -27,6 +27,8 @@ from domain.user import Principal
 WINDOW = 60
 """Seconds."""
 
+_GATE = "parley_rates"
+
 
 class Rate(NamedTuple):
     """How a limit stands after this request."""
@@ -44,6 +46,7 @@ def init_limits(
 
     In `shadow` all of them are counted and none refuses. A caller without any limit is not counted, and its answers
     carry no rate limit headers: there is no policy to tell. Returns the limiter, for limits of single routes.
+    `change_default_rate` changes both later.
     """
     limiter = Limiter(
         lambda: str(g.principal.key_id),
@@ -55,9 +58,17 @@ def init_limits(
     # 100 µs); our one limit is the same everywhere. It sets no hooks in an application that knows it already.
     app.extensions.setdefault("limiter", set()).add(limiter)
     limiter.init_app(app)
-    app.before_request(_Gate(limiter, record, default_rpm, shadow=shadow))
+    app.extensions[_GATE] = gate = _Gate(limiter, record)
+    gate.set_default(default_rpm, shadow=shadow)
+    app.before_request(gate)
     app.after_request(_tell)
     return limiter
+
+
+def change_default_rate(app: Flask, rpm: int | None, *, shadow: bool) -> None:
+    """From the next request on."""
+    gate: _Gate = app.extensions[_GATE]
+    gate.set_default(rpm, shadow=shadow)
 
 
 class _Remembered:
@@ -82,10 +93,14 @@ class _PerMinute(RateLimitItemPerMinute):
 
 
 class _Gate:
-    def __init__(self, limiter: Limiter, record: Record, default_rpm: int | None, *, shadow: bool) -> None:
+    def __init__(self, limiter: Limiter, record: Record) -> None:
         self._hit = limiter.limiter.hit
         self._record = record
-        self._default = None if default_rpm is None else Limits(rpm=default_rpm)
+        self._default: Limits | None = None
+        self._shadow = False
+
+    def set_default(self, rpm: int | None, *, shadow: bool) -> None:
+        self._default = None if rpm is None else Limits(rpm=rpm)
         self._shadow = shadow
 
     def __call__(self) -> None:

@@ -11,6 +11,9 @@ from application.facts import HttpServed
 from application.ports import Clock, NewId, Record
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_RETRY = "HTTP_X_STAINLESS_RETRY_COUNT"
+"""Sent by the SDKs of OpenAI and Anthropic."""
+_COUNT = re.compile(r"[0-9]{1,3}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
 
@@ -28,6 +31,9 @@ def init_middleware(app: Flask, *, clock: Clock, new_id: NewId, record: Record) 
         claimed = environ.get("HTTP_X_REQUEST_ID")
         if claimed and _CLIENT_ID.fullmatch(claimed):
             trace.client_request_id = claimed
+        retry = environ.get(_RETRY)
+        if retry and _COUNT.fullmatch(retry):
+            trace.client_retry = int(retry)
 
     def end(response: Response) -> Response:
         trace = current_trace()
@@ -60,5 +66,6 @@ def _served(trace: Trace, clock: Clock, record: Record, answer: Answer) -> None:
             client_request_id=trace.client_request_id,
             overhead_seconds=None if trace.overhead_ms is None else trace.overhead_ms / 1000,
             upstream_seconds=None if upstream is None else upstream / 1000,
+            client_retry=trace.client_retry,
         )
     )

@@ -1,5 +1,6 @@
 """The OpenAPI document, made from the code, and completed with what holds for every route."""
 
+import re
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -9,18 +10,44 @@ from apispec.ext.marshmallow import MarshmallowPlugin, resolver
 from flask import Flask
 
 from api.auth import PUBLIC, policy_of
+from api.dialect import Dialect, dialect_of
 from api.v1.completion_request import COMPLETION_SCHEMAS
 from api.v1.documentation import ANSWER_SCHEMAS
+from api.v1.embedding_documentation import EMBEDDING_ANSWER_SCHEMAS
+from api.v1.embedding_request import EMBEDDING_SCHEMAS
+from api.v1.image_documentation import IMAGE_ANSWER_SCHEMAS
+from api.v1.image_request import IMAGE_SCHEMAS
+from api.v1.messages_documentation import MESSAGES_ANSWER_SCHEMAS
+from api.v1.messages_schema import MESSAGES_SCHEMAS
+from api.v1.responses_documentation import RESPONSE_ANSWER_SCHEMAS
+from api.v1.responses_request import RESPONSE_SCHEMAS
 from api.v1.schemas import ChatAnswerOut, ErrorOut, ExportOut
 
 Document = dict[str, Any]
 
 BEARER = "bearer"
+API_KEY = "apiKey"
+
+_SCHEMAS = (
+    COMPLETION_SCHEMAS,
+    ANSWER_SCHEMAS,
+    RESPONSE_SCHEMAS,
+    RESPONSE_ANSWER_SCHEMAS,
+    MESSAGES_SCHEMAS,
+    MESSAGES_ANSWER_SCHEMAS,
+    EMBEDDING_SCHEMAS,
+    EMBEDDING_ANSWER_SCHEMAS,
+    IMAGE_SCHEMAS,
+    IMAGE_ANSWER_SCHEMAS,
+)
+_FIRST_ERROR = 400
+_CONVERTED = re.compile(r"<(?:\w+:)?(\w+)>")
 
 _DESCRIPTION = """\
 Parley puts every AI chat provider behind one bearer-token API.
 
-Errors of every route have the same body; its `code` is the contract. Every answer carries `X-Request-Id`.
+Errors of every route have the same body, on `/messages` in another envelope; its `code` is the contract.
+Every answer carries `X-Request-Id`.
 Lists are pages: `next_cursor` of one page is the `cursor` of the next, and null at the end."""
 
 _CREDENTIAL = """\
@@ -36,6 +63,7 @@ _BODY = {
     415: "The body is not JSON",
 }
 _PAID = {
+    402: "Not enough is left of a budget",
     404: "No such model or session",
     409: "Another message of this session, or the first request with this idempotency key, is being answered",
     422: "The idempotency key belongs to another request",
@@ -45,6 +73,7 @@ _PAID = {
 }
 _BY_OPERATION = {
     "createSession": {404: "No such model"},
+    "countMessageTokens": {404: "No such model"},
     "createKey": {404: "No such team"},
     "listKeys": {404: "No such team"},
     "getOwnKey": {404: "A login has no key"},
@@ -55,7 +84,18 @@ _BY_OPERATION = {
     "startOidc": {404: "There is no identity provider"},
     "finishOidc": {404: "There is no identity provider"},
 }
-_PAID_OPERATIONS = frozenset({"createChatCompletion", "sendMessage", "streamMessage"})
+_PAID_OPERATIONS = frozenset(
+    {
+        "createChatCompletion",
+        "createEmbeddings",
+        "createImageJob",
+        "createImages",
+        "createMessage",
+        "createResponse",
+        "sendMessage",
+        "streamMessage",
+    }
+)
 
 
 class Api(flask_smorest.Api):
@@ -92,8 +132,10 @@ def make_api(app: Flask) -> Api:
     )
     components = api.spec.components
     components.security_scheme(BEARER, {"type": "http", "scheme": "bearer", "description": _CREDENTIAL})
-    for name, schema in {**COMPLETION_SCHEMAS, **ANSWER_SCHEMAS}.items():
-        components.schema(name, schema)
+    components.security_scheme(API_KEY, {"type": "apiKey", "in": "header", "name": "x-api-key"})
+    for schemas in _SCHEMAS:
+        for name, schema in schemas.items():
+            components.schema(name, schema)
     for output in (ErrorOut, ChatAnswerOut, ExportOut):
         components.schema(_component_name(output), schema=output)
     return api
@@ -105,10 +147,15 @@ def build_document(app: Flask) -> Document:
     document = cast("Document", orjson.loads(orjson.dumps(api.spec.to_dict(), option=orjson.OPT_NON_STR_KEYS)))
     policies = {rule.rule: rule.endpoint for rule in app.url_map.iter_rules()}
     public = {_openapi_path(rule) for rule, endpoint in policies.items() if policy_of(app, endpoint) == PUBLIC}
+    of_messages = {
+        _openapi_path(rule) for rule, endpoint in policies.items() if dialect_of(app, endpoint) is Dialect.MESSAGES
+    }
     for path, operations in document["paths"].items():
         for operation in operations.values():
             if isinstance(operation, dict):
                 _complete(operation, named="{" in path, public=path in public)
+                if path in of_messages:
+                    _speak_messages(operation)
     return document
 
 
@@ -134,6 +181,13 @@ def _complete(operation: Document, *, named: bool, public: bool) -> None:
         responses[str(status)] = _error(description)
 
 
+def _speak_messages(operation: Document) -> None:
+    operation["security"] = [{BEARER: []}, {API_KEY: []}]
+    for status, told in operation["responses"].items():
+        if int(status) >= _FIRST_ERROR:
+            told["content"]["application/json"]["schema"] = {"$ref": "#/components/schemas/MessagesError"}
+
+
 def _error(description: str) -> Document:
     return {
         "description": description,
@@ -150,4 +204,4 @@ def _component_name(schema: Any) -> str:
 
 
 def _openapi_path(rule: str) -> str:
-    return rule.replace("<path:", "{").replace("<", "{").replace(">", "}")
+    return _CONVERTED.sub(r"{\1}", rule)

@@ -13,10 +13,10 @@ MAX_AGE = "600"
 """Seconds for which a browser may remember a preflight."""
 
 _METHODS = "GET, POST, PUT, PATCH, DELETE"
-_REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key, X-Request-Id"
+_REQUEST_HEADERS = "Authorization, Cache-Control, Content-Type, Idempotency-Key, X-Request-Id"
 _ANSWER_HEADERS = (
     "X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, Idempotency-Replayed, X-Parley-Provider, X-Parley-Model, "
-    "X-Parley-Attempts, X-Parley-Cost, X-Parley-Overhead-Ms, X-Parley-Upstream-Ms"
+    "X-Parley-Attempts, X-Parley-Cache, X-Parley-Cost, X-Parley-Overhead-Ms, X-Parley-Upstream-Ms"
 )
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked from inside, by address and in the clear."""

@@ -39,7 +39,7 @@ class PaidCalls:
         cancellation = Cancellation(self.total_seconds, self.clock.monotonic)
         self.in_flight.enter(trace.request_id, cancellation, current_principal())
         try:
-            g.call = call = Call(trace.request_id, cancellation, streamed)
+            g.call = call = Call(trace.request_id, cancellation, streamed, *_wishes(request.environ))
             return PaidCall(self, call, request.environ)
         except BaseException:
             self.in_flight.leave(trace.request_id)
@@ -86,6 +86,13 @@ class PaidCall:
             self._watch.stop()
         if self._handed_over and self._client is not None:
             self._client.settimeout(None)
+
+
+def _wishes(environ: dict[str, Any]) -> tuple[bool, bool]:
+    """RFC 9111: whether no stored answer will do, and whether this one is not to be stored; then neither is right."""
+    control = environ.get("HTTP_CACHE_CONTROL", "").lower()
+    unkept = "no-store" in control
+    return unkept or "no-cache" in control, unkept
 
 
 def begin_call(*, streamed: bool) -> PaidCall:

@@ -19,6 +19,8 @@ class Trace:
     method: str = ""
     route: str = "unmatched"
     client_request_id: str | None = None
+    client_retry: int | None = None
+    """How often the client says to have tried before."""
     key_id: str | None = None
     upstream_ms: int | None = None
     overhead_ms: float | None = None

@@ -14,7 +14,7 @@ from api.openapi import Api, make_api
 from api.origin_policy import init_origin_policy
 from api.paid import EXTENSION, PaidCalls
 from api.v1 import BLUEPRINTS
-from api.word import Word
+from api.word import ImageJobId, Word
 
 
 def init_api(app: Flask) -> Api:
@@ -29,7 +29,7 @@ def init_api(app: Flask) -> Api:
     app.config[READ_SECONDS] = parts.body_seconds()
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
-    app.url_map.converters["default"] = Word
+    app.url_map.converters |= {"default": Word, "image_job": ImageJobId}
     init_answers(app)
     init_errors(app)
     init_middleware(app, clock=parts.clock(), new_id=parts.new_id(), record=parts.record())

@@ -11,3 +11,11 @@ class Word(UnicodeConverter):
     def __init__(self, url_map: Map, **options: Any) -> None:
         super().__init__(url_map, **options)
         self.regex = "[!-.0-~]{1,}"
+
+
+class ImageJobId(Word):
+    """No other route below `/images`: what may be done with a job may not be done there."""
+
+    def __init__(self, url_map: Map, **options: Any) -> None:
+        super().__init__(url_map, **options)
+        self.regex = f"(?!generations$){self.regex}"

@@ -35,18 +35,23 @@ class Ask:
     """What a call is expected to need: an estimate of its prompt, and the most it may answer."""
 
     principal: Principal
-    model: str
+    models: Sequence[str]
+    """All that may come to answer: what is reserved is enough for the dearest of them."""
     prompt_tokens: int
     output_tokens: int
+    images: int = 0
 
     @property
     def tokens(self) -> int:
         return self.prompt_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Defaults:
-    """For subjects without limits of their own; `shadow` measures everywhere and refuses nowhere."""
+    """For subjects without limits of their own; `shadow` measures everywhere and refuses nowhere.
+
+    They may change while calls run: each call is admitted by those that are in force then.
+    """
 
     tpm: int | None = None
     concurrency: int | None = None
@@ -86,7 +91,7 @@ class Admission:
     prices: Prices
     clock: Clock
     record: Record
-    defaults: Defaults = Defaults()
+    defaults: Defaults = field(default_factory=Defaults)
     database_away: Callable[[], bool] = _never
     pause: Callable[[], object] = _at_once
     allowance: Allowance = field(default_factory=Allowance)
@@ -185,8 +190,10 @@ class Admission:
         return tuple(it.claim.hold for it in asked)
 
     def _cost(self, ask: Ask) -> int | None:
-        """As the bill will be made, rounding included."""
-        return self.prices.book.cost(ask.model, Usage(input=ask.prompt_tokens, output=ask.output_tokens))
+        """As the bill will be made, rounding included; None when one of the models has no price."""
+        usage = Usage(input=ask.prompt_tokens, output=ask.output_tokens, images=ask.images)
+        costs = [self.prices.book.cost(model, usage) for model in ask.models]
+        return None if None in costs else max(cost for cost in costs if cost is not None)
 
     def _require_prices(self, asked: Sequence[Wanted]) -> None:
         for it in asked:

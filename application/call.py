@@ -19,6 +19,10 @@ class Call:
     request_id: str
     cancellation: Cancellation
     streamed: bool
+    fresh: bool = False
+    """Its client wants no answer that was given before."""
+    unkept: bool = False
+    """Nor does it want its answer to be given to others later."""
     standing: TokenStanding | None = None
     """Known from admission on, where tokens are limited."""
     dialled: bool = False

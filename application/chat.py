@@ -4,14 +4,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from application.call import Call
-from application.generation import Generation, Order, Outcome
-from application.generations import Generations, Stream
+from application.generation import Generation
+from application.generations import Generations
 from application.in_flight import InFlight
-from application.ports import Clock, Models, NewId, Signals
+from application.model_ports import Plan, TokenCounter
+from application.order import Order, Outcome
+from application.ports import Clock, NewId, Signals
 from application.records import Turn
+from application.routing import Router
 from application.store import Begin, UnitOfWork
+from application.stream import Stream
+from application.summaries import Summaries, reach
+from domain.completion import Completion
+from domain.context import Context, Window, assemble, outgrown
 from domain.errors import ConversationBusy, NotFound
-from domain.session import Context, Session, assemble, title_from
+from domain.session import Session, Strategy, title_from
 from domain.usage import Usage
 from domain.user import Principal, Scope
 
@@ -45,12 +52,14 @@ class ChatAnswer:
 @dataclass(frozen=True, slots=True)
 class ChatService:
     begin: Begin
-    models: Models
+    router: Router
     generations: Generations
     in_flight: InFlight
     signals: Signals
     clock: Clock
     new_id: NewId
+    summaries: Summaries
+    tokens: TokenCounter
     turn_seconds: float = 660.0
     """A turn lock older than this belongs to nobody: it exceeds the total deadline of a generation."""
 
@@ -79,11 +88,19 @@ class ChatService:
     def _prepare(self, principal: Principal, order: ChatOrder, call: Call) -> "_Prepared":
         principal.require(Scope.CHAT)
         principal.require_person()
+        try:
+            return self._locked_turn(principal, order, call, summary=False)
+        except _Outgrown as need:
+            self.summaries.renew(principal, need.session, order.message, need.window, call)
+            return self._locked_turn(principal, order, call, summary=True)
+
+    def _locked_turn(self, principal: Principal, order: ChatOrder, call: Call, *, summary: bool) -> "_Prepared":
+        """`summary` says that the session's summary is as good as it gets."""
         prepared: _Prepared | None = None
         try:
             with self.begin() as work:
                 session = self._locked(work, principal, order.session_id, call.request_id)
-                prepared = self._opened(work, principal, session, order, call)
+                prepared = self._opened(work, principal, session, order, call, summary=summary)
         except BaseException as error:
             if prepared is not None:  # the lock was not taken after all
                 prepared.generation.cut(error)
@@ -100,25 +117,49 @@ class ChatService:
         return session
 
     def _opened(
-        self, work: UnitOfWork, principal: Principal, session: Session, order: ChatOrder, call: Call
+        self, work: UnitOfWork, principal: Principal, session: Session, order: ChatOrder, call: Call, *, summary: bool
     ) -> "_Prepared":
         """OPEN is journalled before the lock is committed: a lock that outlives its worker has a record to free it.
 
         The budgets are reserved in the same unit, so that a turn which is refused leaves nothing behind.
         """
-        deployment = self.models.resolve(order.model or session.model_id)
-        principal.require_model(deployment.id)
-        recent = work.messages.window(session.id, session.config.history)
-        context = assemble(session, recent, order.message, deployment.card.context_window)
-        options = {name: value for name, value in session.config.options().items() if name in deployment.options}
+        plan = self.router.plan(principal, (order.model or session.model_id,), {}, affinity=session.id)
+        context = self._context(work, session, order.message, self._window(plan), summary=summary)
+        options = {name: value for name, value in session.config.options().items() if name in plan.first.options}
         turn = self._turn(session, order.message)
         requested = order.model or session.model_id
-        paid = Order(principal, deployment, requested, context.messages, options, turn)
+        paid = Order(principal, plan, requested, context.messages, options, turn, session.conversation)
         return _Prepared(self.generations.open(paid, call, work), turn, context)
+
+    def _context(self, work: UnitOfWork, session: Session, question: str, window: Window, *, summary: bool) -> Context:
+        """Raises _Outgrown, and the unit is rolled back then: no transaction is open while a model is called."""
+        if session.config.context != Strategy.SUMMARY:
+            recent = work.messages.window(session.id, session.config.history)
+            return assemble(session, recent, question, window)
+        recent = work.messages.window(session.id, reach(session))
+        known = work.summaries.get(session.id)
+        if not summary and outgrown(session, recent, question, window, known):
+            raise _Outgrown(session, window)
+        return assemble(session, recent, question, window, known)
+
+    def _window(self, plan: Plan) -> Window:
+        """Of the model that is asked first."""
+        model = plan.first.id
+        size = plan.first.card.context_window
+        return Window(size, lambda text: self.tokens.count(model, text), self.tokens.method(model))
 
     def _turn(self, session: Session, question: str) -> Turn:
         title = None if session.title else title_from(question)
         return Turn(session.id, self.new_id("msg"), self.new_id("msg"), question, title)
+
+
+class _Outgrown(Exception):
+    """The turn needs a summary that there is not yet."""
+
+    def __init__(self, session: Session, window: Window) -> None:
+        super().__init__()
+        self.session = session
+        self.window = window
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +168,14 @@ class _Prepared:
     turn: Turn
     context: Context
 
-    def answer(self, outcome: Outcome) -> ChatAnswer:
+    def answer(self, outcome: Outcome[Completion]) -> ChatAnswer:
         return ChatAnswer(
             id=self.turn.answer_id,
             request_id=outcome.request_id,
             session_id=self.turn.session_id,
             content=outcome.text,
-            finish_reason=outcome.completion.finish,
-            model=outcome.order.deployment.id,
+            finish_reason=outcome.result.finish,
+            model=outcome.model,
             usage=outcome.usage,
             cost=outcome.cost,
             context=self.context,

@@ -1,17 +1,28 @@
 """Stateless completions: one prompt in, one answer out, nothing remembered but the bill."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from application.call import Call
-from application.generation import Order, Outcome
-from application.generations import Generations, Stream
-from application.ports import Models
+from application.generations import Generations
+from application.order import Order, Outcome
+from application.routing import Router
+from application.stream import Stream
 from domain.completion import Completion, JsonObject
-from domain.errors import UnsupportedParameter
 from domain.usage import Usage
 from domain.user import Principal, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionOrder:
+    """`models` in the order of preference: the first that can answers, the others are its fallbacks."""
+
+    models: tuple[str, ...]
+    messages: list[JsonObject]
+    options: dict[str, Any] = field(default_factory=dict)
+    hints: frozenset[str] = frozenset()
+    """Options that the caller can do without, where they are not documented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,48 +37,52 @@ class CompletionAnswer:
     created_at: datetime
     attempts: int
     upstream_ms: int
+    cache_hit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionService:
-    models: Models
+    router: Router
     generations: Generations
 
-    def complete(
-        self, principal: Principal, model: str, messages: list[JsonObject], options: dict[str, Any], call: Call
-    ) -> CompletionAnswer:
+    def complete(self, principal: Principal, order: CompletionOrder, call: Call) -> CompletionAnswer:
         """Raises UnknownModel, ModelNotAllowed, UnsupportedParameter and ProviderErrors.
 
         Raises RateLimited, BudgetExceeded, ModelUnpriced and Unavailable before anything is sent to a provider.
         """
-        order = self._order(principal, model, messages, options)
-        return _answer(self.generations.complete(self.generations.open(order, call)))
+        return _answer(self.generations.complete(self.generations.open(self._order(principal, order), call)))
 
-    def stream(
-        self, principal: Principal, model: str, messages: list[JsonObject], options: dict[str, Any], call: Call
-    ) -> Stream[CompletionAnswer]:
+    def stream(self, principal: Principal, order: CompletionOrder, call: Call) -> Stream[CompletionAnswer]:
         """As `complete`; what goes wrong after the first event is raised by the stream."""
-        order = self._order(principal, model, messages, options)
-        return self.generations.stream(self.generations.open(order, call), _answer)
+        return self.generations.stream(self.generations.open(self._order(principal, order), call), _answer)
 
-    def _order(self, principal: Principal, model: str, messages: list[JsonObject], options: dict[str, Any]) -> Order:
+    def _order(self, principal: Principal, order: CompletionOrder) -> Order:
         principal.require(Scope.CHAT)
-        deployment = self.models.resolve(model)
-        principal.require_model(deployment.id)
-        for name in options:
-            if name not in deployment.options:
-                raise UnsupportedParameter(f"{deployment.provider} does not document the parameter {name}.", param=name)
-        return Order(principal, deployment, model, messages, options)
+        plan = self.router.plan(
+            principal,
+            order.models,
+            order.options,
+            affinity=_affinity(order.options),
+            messages=order.messages,
+            hints=order.hints,
+        )
+        return Order(principal, plan, order.models[0], order.messages, order.options)
 
 
-def _answer(outcome: Outcome) -> CompletionAnswer:
+def _affinity(options: dict[str, Any]) -> str:
+    """What its caller says belongs together is best served by the same deployment, which may have cached it."""
+    return str(options.get("prompt_cache_key") or options.get("user") or "")
+
+
+def _answer(outcome: Outcome[Completion]) -> CompletionAnswer:
     return CompletionAnswer(
         request_id=outcome.request_id,
-        model=outcome.order.deployment.id,
-        completion=outcome.completion,
+        model=outcome.model,
+        completion=outcome.result,
         usage=outcome.usage,
         cost=outcome.cost,
         created_at=outcome.started_at,
         attempts=outcome.attempts,
         upstream_ms=outcome.upstream_ms,
+        cache_hit=outcome.cache_hit,
     )

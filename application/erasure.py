@@ -30,6 +30,8 @@ def erase(work: UnitOfWork, user: User, at: datetime, heir: User | None = None) 
     work.factors.remove(user.id)
     work.identities.forget(user.id)
     work.idempotency.forget(user.id)
+    work.image_jobs.forget(user.id)
+    work.files.forget(user.id)  # their contents are swept
     work.limits.put(Kind.USER, user.id, NO_LIMITS)
     work.users.save(_anonymous(user))
 

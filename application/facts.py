@@ -19,6 +19,8 @@ class HttpServed:
     overhead_seconds: float | None = None
     """What the gateway itself took, queueing included; None where no provider was called."""
     upstream_seconds: float | None = None
+    client_retry: int | None = None
+    """How often the client says to have tried before: each try is a request of its own, and billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,22 @@ class BreakerChanged:
 
     resource: str
     open: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialChanged:
+    """What a provider's credential (`#1` is the first) is good for: a model of the provider, or `*`.
+
+    `state` is `open` (the provider failed), `refused` (the credential is), or `closed`: it is called again. `seconds`
+    is how long it rests, `reason` an error code.
+    """
+
+    provider: str
+    credential: str
+    model: str
+    state: str
+    seconds: float
     reason: str
 
 
@@ -141,3 +159,28 @@ class LimitHit:
     kind: str
     metric: str
     shadow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GuardrailHit:
+    """A rule found what it looks for; `action` is `block`, `mask` or `note`, `side` is `input` or `output`."""
+
+    rule: str
+    action: str
+    side: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuardrailFailed:
+    """A rule could not be applied. `reason` is the kind of error; without `blocked` the call went on unchecked."""
+
+    rule: str
+    reason: str
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CacheAsked:
+    """The exact cache was asked for an answer."""
+
+    hit: bool

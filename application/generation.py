@@ -1,57 +1,30 @@
 """One paid call from its OPEN to its FINAL: whatever ends it, it is settled exactly once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from application.admission import Admission, Ask, expected_output
+from application.bill import Bill, End
 from application.call import Call
+from application.dispatch import Dispatch
 from application.facts import TurnSettled
 from application.heard import Heard
-from application.ports import Clock, Deployment, Journal, Prices, Receipt, Record
-from application.records import Opened, Progressed, Settled, Turn
+from application.order import Order, Outcome, Result
+from application.ports import Clock, Journal, Prices, Receipt, Record
+from application.records import Opened, Progressed, Settled
 from application.store import UnitOfWork
 from domain import tokens
 from domain.completion import Completion, Delta, Prompt
 from domain.errors import Cancelled, ClientGone, ParleyError, StoppedByUser
-from domain.ledger import Kind, LedgerEntry, State
+from domain.ledger import LedgerEntry, State
 from domain.limits import Hold
 from domain.provider_errors import ProviderError
-from domain.usage import Source, Usage
-from domain.user import Principal
+from domain.usage import Usage
 
 _READ = ("tools", "functions", "response_format", "prediction")
 """Options that the model reads, so that they are paid for like messages."""
 _PROGRESS_SECONDS = 0.5
 _APPLIED_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A generation that has been prepared."""
-
-    principal: Principal
-    deployment: Deployment
-    model_requested: str
-    messages: Sequence[dict[str, Any]]
-    options: dict[str, Any]
-    turn: Turn | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A generation that reached its end and is durable."""
-
-    request_id: str
-    order: Order
-    completion: Completion
-    text: str
-    usage: Usage
-    cost: int | None
-    attempts: int
-    upstream_ms: int
-    started_at: datetime
+_NO_TEXT = Completion("", "stop")
 
 
 class Books(Protocol):
@@ -80,29 +53,50 @@ class Generation:
         self.order = order
         self.call = call
         self._book = books.prices.book
+        self.cached_model = ""
+        """`provider/model` of an answer that comes from the cache."""
         self._holds: tuple[Hold, ...] = ()
         self._open = False
         self._started_at = books.clock.now()
         self._started = books.clock.monotonic()
-        self._heard = Heard(keep=order.turn is not None)
+        self._heard = Heard(keep=order.turn is not None or order.session_id is not None)
         self._next_report = self._started + _PROGRESS_SECONDS
         read = [order.options[name] for name in _READ if name in order.options]
         self._prompt_tokens = tokens.estimate_prompt(order.messages, read)
 
     @property
+    def running(self) -> bool:
+        """It was opened, and is not settled."""
+        return self._open
+
+    @property
     def attempts(self) -> int:
-        """A call that was refused before it was dialled counts as one."""
-        return max(1, self.call.cancellation.attempts)
+        """The calls that were made to providers so far."""
+        return len(self.call.cancellation.attempts)
+
+    @property
+    def model(self) -> str:
+        """`provider/model` of whoever answers; before anyone does, of whoever is tried, or will be first."""
+        attempts = self.call.cancellation.attempts
+        return attempts[-1].model if attempts else self.cached_model or self.order.plan.first.id
+
+    @property
+    def dispatch(self) -> Dispatch:
+        return Dispatch(self.order.plan, self._prompt_tokens)
 
     def prompt(self) -> Prompt:
-        order = self.order
-        return Prompt(order.deployment.name, order.messages, order.options, self.call.request_id)
+        order, user = self.order, self.order.principal.user_id
+        first = order.plan.first.name
+        return Prompt(first, order.messages, order.options, self.call.request_id, user, order.conversation)
 
     def admit(self, work: UnitOfWork | None) -> None:
         """Raises what `Admission.admit` raises, and then nothing is reserved."""
         order = self.order
-        output = expected_output(order.options, order.deployment.card)
-        ask = Ask(order.principal, order.deployment.id, self._prompt_tokens, output)
+        output = order.output_tokens
+        if output is None:
+            output = expected_output(order.options, order.plan.first.card)
+        models = [deployment.id for deployment in order.plan.deployments]
+        ask = Ask(order.principal, models, self._prompt_tokens, output, order.images)
         self._holds = self.books.admission.admit(ask, self.call, work)
 
     def open(self) -> None:
@@ -114,14 +108,15 @@ class Generation:
                 user_id=order.principal.user_id,
                 key_id=order.principal.key_id,
                 model_requested=order.model_requested,
-                model=order.deployment.id,
-                provider=order.deployment.provider,
+                model=order.plan.first.id,
+                provider=order.plan.first.provider,
                 prompt_tokens=self._prompt_tokens,
                 started_at=self._started_at,
                 streamed=self.call.streamed,
                 price_version=self._book.version,
                 turn=order.turn,
                 holds=self._holds,
+                images=order.images,
             )
         )
         self._open = True
@@ -131,39 +126,73 @@ class Generation:
         self.books.admission.abandon(self.call.request_id, self._holds if budgets else ())
 
     def heard(self, deltas: list[Delta]) -> None:
-        now = self.books.clock.monotonic()
-        self._heard.add(deltas, now)
-        if now >= self._next_report:
-            self._next_report = now + _PROGRESS_SECONDS
-            progress = Progressed(self.call.request_id, self._heard.tokens, self._heard.unreported())
-            self.books.journal.progress(progress)
+        """Output of a provider, that is billed whatever becomes of it."""
+        if not self.cached_model:
+            self._heard.add(deltas, self.books.clock.monotonic())
 
-    def finish(self, completion: Completion) -> Outcome:
-        """The provider's answer is complete: settle, then let the last bytes go."""
-        upstream_ms = self.elapsed_ms()
+    def received(self, completion: Completion) -> None:
+        """A whole answer, that is billed whatever becomes of it."""
         self._heard.add_whole(completion)
-        usage = completion.usage or tokens.estimated(self._prompt_tokens, self._heard.tokens)
+        self.call.cancellation.counted = completion.usage
+
+    def show(self, deltas: list[Delta]) -> None:
+        """What of the answer the client gets, of that which was heard last."""
+        heard = self._heard
+        if heard.keeps:
+            for delta in deltas:
+                heard.show(delta.text)
+        if heard.at >= self._next_report:
+            self._next_report = heard.at + _PROGRESS_SECONDS
+            model = self.model
+            other = "" if model == self.order.plan.first.id else model
+            self.books.journal.progress(Progressed(self.call.request_id, heard.tokens, heard.unreported(), other))
+
+    def finish(self, completion: Completion) -> Outcome[Completion]:
+        """The answer is complete: settle, then let the last bytes go."""
+        upstream_ms = self.elapsed_ms()
+        if completion.choices:
+            self._heard.show(completion.text)
+        usage = Usage() if self.cached_model else completion.usage
+        return self._finished(completion, usage, upstream_ms, completion)
+
+    def deliver(self, result: Result, usage: Usage | None) -> Outcome[Result]:
+        """As `finish`, of what is no text; without a count its prompt alone is estimated."""
+        return self._finished(result, usage, self.elapsed_ms())
+
+    def _finished(
+        self, result: Result, usage: Usage | None, upstream_ms: int, completion: Completion | None = None
+    ) -> Outcome[Result]:
+        counted = usage or tokens.estimated(self._prompt_tokens, self._heard.tokens)
+        gone = self.call.cancellation.left
+        state, error = (State.PARTIAL, ClientGone()) if gone else (State.COMPLETED, None)
+        charged = self._settle(state, counted, completion=completion or _NO_TEXT, error=error)
         return Outcome(
             request_id=self.call.request_id,
             order=self.order,
-            completion=completion,
+            result=result,
+            model=self.model,
             text=self._heard.text(),
-            usage=usage,
-            cost=self._settle(State.COMPLETED, usage, completion=completion),
+            usage=counted,
+            cost=charged,
             attempts=self.attempts,
             upstream_ms=upstream_ms,
             started_at=self._started_at,
+            cache_hit=bool(self.cached_model),
         )
 
-    def cut(self, error: BaseException) -> None:
-        """It ended early, by whichever side: what had arrived is kept, counted and billed."""
-        if isinstance(error, ProviderError):
-            error.provider = self.order.deployment.provider
+    def cut(self, error: BaseException, owed: Usage | None = None) -> None:
+        """It ended early, by whichever side: what had arrived is kept, counted and billed.
+
+        `owed` is what a provider has counted of all of it, or of something else than text that never got whole.
+        """
+        if isinstance(error, ProviderError) and error.provider is None:
+            error.provider = self.model.partition("/")[0]
         if not self._open:
             return
         heard = self._heard.tokens
-        state = State.PARTIAL if heard else State.FAILED
-        self._settle(state, self._so_far(heard) if heard else Usage(), error=_reason(error))
+        usage = owed or (self._so_far(heard) if heard else None)
+        state = State.FAILED if usage is None else State.PARTIAL
+        self._settle(state, usage or Usage(), error=_reason(error))
 
     def _so_far(self, heard: int) -> Usage:
         """The provider's count where there is one. Some fill in zeros until the end: output that was heard is not 0."""
@@ -179,16 +208,16 @@ class Generation:
         error: ParleyError | None = None,
     ) -> int | None:
         self._open = False
-        cost = 0 if usage.source is Source.NONE else self._book.cost(self.order.deployment.id, usage)
-        entries = self._entries(state, usage, cost, error)
+        entries = self._entries(state, usage, error)
+        final = entries[-1]
         try:
             receipt = self._journal_end(entries, completion, error)
         finally:
-            self.books.admission.settle(self.call.request_id, usage.total_tokens)
+            self.books.admission.settle(self.call.request_id, final.usage.total_tokens)
         if self.order.turn is not None and not isinstance(error, ClientGone):
             receipt.wait_applied(_APPLIED_SECONDS)
-        self._record_fact(entries[-1])
-        return cost
+        self._record_fact(final)
+        return final.charged
 
     def _journal_end(
         self, entries: tuple[LedgerEntry, ...], completion: Completion | None, error: ParleyError | None
@@ -203,49 +232,29 @@ class Generation:
                 complete=completion is not None,
                 ended_at=self.books.clock.now(),
                 holds=self._holds,
+                conversation=self._kept(completion) if completion else "",
             )
         )
 
-    def _entries(
-        self, state: State, usage: Usage, cost: int | None, error: ParleyError | None
-    ) -> tuple[LedgerEntry, ...]:
-        """One row per attempt, of which only the last can have used anything, and the final row."""
-        attempts = self.attempts
-        lost = [
-            self._entry(Kind.ATTEMPT, number, State.FAILED, Usage(), 0, "upstream_retried")
-            for number in range(1, attempts)
-        ]
-        code = error.code if error else None
-        last = self._entry(Kind.ATTEMPT, attempts, state, usage, cost, code)
-        return (*lost, last, self._entry(Kind.FINAL, 0, state, usage, cost, code))
+    def _kept(self, completion: Completion) -> str:
+        provider = self.model.partition("/")[0]
+        return f"{provider}:{completion.conversation}" if completion.conversation else ""
 
-    def _entry(
-        self, kind: Kind, attempt: int, state: State, usage: Usage, cost: int | None, error_code: str | None
-    ) -> LedgerEntry:
-        order = self.order
-        first = self._heard.first_at
-        return LedgerEntry(
-            request_id=self.call.request_id,
-            attempt=attempt,
-            kind=kind,
-            user_id=order.principal.user_id,
-            key_id=order.principal.key_id,
-            model_requested=order.model_requested,
-            model_used=order.deployment.id,
-            provider=order.deployment.provider,
-            usage=usage,
-            state=state,
-            started_at=self._started_at,
-            duration_ms=self.elapsed_ms(),
-            cost=cost,
-            charged=cost if kind is Kind.FINAL else None,
-            price_version=self._book.version,
-            session_id=order.turn.session_id if order.turn else None,
-            estimate_method=tokens.METHOD if usage.source is Source.ESTIMATED else None,
-            error_code=error_code,
-            first_token_ms=None if first is None else round((first - self._started) * 1000),
+    def _entries(self, state: State, usage: Usage, error: ParleyError | None) -> tuple[LedgerEntry, ...]:
+        order, first = self.order, self._heard.first_at
+        bill = Bill(
+            self.call.request_id,
+            order.principal,
+            order.model_requested,
+            self._book,
+            self._started_at,
+            self._started,
+            session_id=order.turn.session_id if order.turn else order.session_id,
             streamed=self.call.streamed,
         )
+        code, now = error.code if error else None, self.books.clock.monotonic()
+        end = End(state, usage, code, now, first, cache_hit=bool(self.cached_model))
+        return bill.entries(self.call.cancellation.attempts, self.model, end)
 
     def _record_fact(self, final: LedgerEntry) -> None:
         first = final.first_token_ms

@@ -26,13 +26,13 @@ class HealthService:
     required: Mapping[str, Check]
     optional: Mapping[str, Check]
     schema: Callable[[], str]
-    config: str
+    config: Callable[[], str]
 
     def ready(self) -> Readiness:
         failed = _reasons(self.required)
         if self.in_flight.draining:
             failed["server"] = "shutting down"
-        return Readiness(not failed, failed, _reasons(self.optional), self.schema(), self.config)
+        return Readiness(not failed, failed, _reasons(self.optional), self.schema(), self.config())
 
 
 def _reasons(checks: Mapping[str, Check]) -> dict[str, str]:

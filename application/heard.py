@@ -11,7 +11,9 @@ class Heard:
 
     def __init__(self, *, keep: bool) -> None:
         self.first_at: float | None = None
-        self._keep = keep
+        self.at = 0.0
+        """The monotonic time of the latest event."""
+        self.keeps = keep
         self._meter = TokenMeter()
         self._pieces: list[str] = []
         self._reported = 0
@@ -32,25 +34,26 @@ class Heard:
         return fresh
 
     def add(self, deltas: list[Delta], now: float) -> None:
+        self.at = now
         if self.first_at is None:
             self.first_at = now
         for delta in deltas:
-            if delta.text:
+            self._meter.add(delta.reasoning)
+            if delta.text and len(delta.choices) <= 1:
                 self._meter.add(delta.text)
-                if self._keep:
-                    self._pieces.append(delta.text)
             else:
-                self._meter.add(delta.reasoning)
                 self._count(choice.get("delta") for choice in delta.choices)
 
+    def show(self, text: str) -> None:
+        """What of it the user gets to see."""
+        if self.keeps and text:
+            self._pieces.append(text)
+
     def add_whole(self, completion: Completion) -> None:
-        """An answer that was not streamed; the closing of a stream has nothing new."""
-        if completion.choices:
-            if self._keep:
-                self._pieces.append(completion.text)
-            messages = [choice.get("message") for choice in completion.choices]
-            self._count(messages)
-            self._count({"content": _reasoning(message)} for message in messages)
+        """An answer that was not streamed."""
+        messages = [choice.get("message") for choice in completion.choices]
+        self._count(messages)
+        self._count({"content": _reasoning(message)} for message in messages)
 
     def _count(self, messages: Iterable[object]) -> None:
         """All output in a message is billed, whether or not it is visible text: tool arguments, further choices."""
@@ -65,7 +68,8 @@ def _texts(message: object) -> Iterator[str]:
         return
     calls = message.get("tool_calls")
     functions = map(_function, calls if isinstance(calls, list) else ())
-    for text in (message.get("content"), *(function.get("arguments") for function in functions)):
+    said = (message.get("content"), message.get("refusal"))
+    for text in (*said, *(function.get("arguments") for function in functions)):
         if isinstance(text, str):
             yield text
 

@@ -4,6 +4,9 @@ from application.cancellation import Cancellation
 from domain.errors import Overloaded, ParleyError, ServerShuttingDown, StoppedByUser
 from domain.user import Principal
 
+_MOST_LEFT = 16
+"""Answers that are heard to their end although nobody waits for them."""
+
 
 class InFlight:
     """Caps them, finds them by request id, and ends them when the process or their credential has to go."""
@@ -11,6 +14,7 @@ class InFlight:
     def __init__(self, limit: int = 400) -> None:
         self._limit = limit
         self._running: dict[str, tuple[Cancellation, Principal | None]] = {}
+        self._staying: set[str] = set()
         self.draining = False
 
     def __len__(self) -> int:
@@ -22,10 +26,23 @@ class InFlight:
             raise ServerShuttingDown(retry_after=1)
         if len(self._running) >= self._limit:
             raise Overloaded(retry_after=1)
+        cancellation.room = self._has_room
         self._running[request_id] = (cancellation, principal)
 
     def leave(self, request_id: str) -> None:
-        self._running.pop(request_id, None)
+        if request_id in self._staying:
+            self._staying.discard(request_id)
+        else:
+            self._running.pop(request_id, None)
+
+    def stay(self, request_id: str) -> None:
+        """It goes on when its request has ended: two have to `leave` now."""
+        self._staying.add(request_id)
+
+    def give_up(self) -> None:
+        """To be called every second: end what nobody waits for when it has taken its time."""
+        for cancellation, _ in list(self._running.values()):
+            cancellation.give_up()
 
     def running(self) -> list[tuple[str, Principal]]:
         """What nobody has ended yet, by request id, and on whose behalf it runs."""
@@ -49,3 +66,6 @@ class InFlight:
     def cancel_all(self, reason: type[ParleyError]) -> None:
         for cancellation, _ in list(self._running.values()):
             cancellation.cancel(reason())
+
+    def _has_room(self) -> bool:
+        return sum(cancellation.left for cancellation, _ in self._running.values()) < _MOST_LEFT

@@ -54,7 +54,7 @@ def price_of(change: PriceChange) -> Price | None:
     """None when the change takes the price back."""
     if change.input is None or change.output is None:
         return None
-    return Price(change.input, change.output, change.cached_input, change.cache_write, change.reasoning)
+    return Price(change.input, change.output, change.cached_input, change.cache_write, change.reasoning, change.image)
 
 
 def _opened(vault: Vault, credential: ProviderCredential) -> EnteredKey | None:

@@ -1,61 +1,16 @@
-"""The seams: what the application needs from the outside, in its own words. Those of storage are in `store`."""
+"""The seams: what the application needs from the outside, in its own words.
 
-from collections.abc import Callable, Iterator, Sequence
+Those of storage are in `store`, those towards providers in `model_ports`.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from application.cancellation import Cancellation
 from application.records import Opened, Progressed, Settled
-from domain.completion import Completion, Delta, ModelCard, Prompt
 from domain.mail import Mail
 from domain.usage import PriceBook
-
-# ── models ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class ChatModel(Protocol):
-    """One provider that answers. Raises `ProviderError`s, and the cancellation's reason when it is cancelled."""
-
-    def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion: ...
-
-    def stream(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[list[Delta] | Completion]:
-        """One list per read of the upstream with the events it carried, then exactly one closing `Completion`.
-
-        An empty list means: nothing has arrived for a while (the heartbeat interval), still waiting. A stream that
-        ends before its semantic terminal marker raises `UpstreamTruncated`. Closing the iterator closes the upstream.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """Where a model is served: `id` is `provider/model`, `name` the provider's own name of the model."""
-
-    id: str
-    provider: str
-    name: str
-    chat: ChatModel
-    card: ModelCard
-    options: frozenset[str]
-    """The parameters of a chat completion that this provider documents."""
-
-
-class Models(Protocol):
-    """The models that are configured."""
-
-    def resolve(self, model: str) -> Deployment:
-        """Find `provider/model`, or a bare name that exactly one provider lists. Raises UnknownModel."""
-        ...
-
-    def default(self, provider: str | None = None) -> str:
-        """`provider/model` of what a session uses when its creator named no model. Raises UnknownModel."""
-        ...
-
-    def listed(self) -> Sequence[tuple[str, ModelCard]]:
-        """Every known model as (`provider`, card)."""
-        ...
-
 
 # ── journal ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -169,6 +169,6 @@ def _visible(credential: ProviderCredential | None) -> dict[str, object]:
 
 
 def _figures(changes: Sequence[PriceChange]) -> dict[str, int | None]:
-    """Of the newest; nano-units per million tokens."""
-    names = ("input", "output", "cached_input", "cache_write", "reasoning")
+    """Of the newest; nano-units per million tokens, and per image."""
+    names = ("input", "output", "cached_input", "cache_write", "reasoning", "image")
     return {name: getattr(change, name) for change in changes[:1] for name in names}

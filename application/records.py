@@ -38,6 +38,8 @@ class Opened:
     turn: Turn | None = None
     holds: tuple[Hold, ...] = ()
     """What it holds of budgets."""
+    images: int = 0
+    """Ordered; what the provider may bill for them is not known before they are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Progressed:
     """Estimated, of all the output so far."""
     text: str
     """What has arrived since the last such record; empty outside sessions."""
+    model: str = ""
+    """`provider/model` that is answering, where that is not the one of `Opened`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +69,7 @@ class Settled:
     ended_at: datetime | None = None
     holds: tuple[Hold, ...] = ()
     """To be settled with the final row; also those that could not be stored while the database was away."""
+    conversation: str = ""
+    """`Session.conversation` from now on: of an answer that is whole, from a provider that keeps one."""
     lost: bool = field(default=False, compare=False)
     """Made by the reaper for a worker that died."""

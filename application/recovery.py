@@ -18,10 +18,11 @@ _MILLISECOND = timedelta(milliseconds=1)
 def abandoned(opened: Opened, progresses: Sequence[Progressed], now: datetime, cost: Cost) -> Settled:
     """Settle as a partial answer: the prompt and the output of the last progress, both estimated.
 
-    Where no output is known the provider may still have been dialled, so its cost is estimated; the user got nothing
-    and is charged nothing. `progresses` are in the order of their writing.
+    Where no output is known the provider may still have been dialled, so its cost is estimated, as if it had made all
+    the images that were ordered; the user got nothing and is charged nothing. `progresses` are in the order of their
+    writing.
     """
-    final = _entry(opened, progresses[-1].output_tokens if progresses else 0, now, cost)
+    final = _entry(opened, progresses, now, cost)
     return Settled(
         request_id=opened.request_id,
         entries=(replace(final, kind=Kind.ATTEMPT, attempt=1), final),
@@ -34,9 +35,11 @@ def abandoned(opened: Opened, progresses: Sequence[Progressed], now: datetime, c
     )
 
 
-def _entry(opened: Opened, output_tokens: int, now: datetime, cost: Cost) -> LedgerEntry:
-    usage = estimated(opened.prompt_tokens, output_tokens)
-    billed = cost(opened.model, usage)
+def _entry(opened: Opened, progresses: Sequence[Progressed], now: datetime, cost: Cost) -> LedgerEntry:
+    output_tokens = progresses[-1].output_tokens if progresses else 0
+    usage = replace(estimated(opened.prompt_tokens, output_tokens), images=opened.images)
+    model = next((progress.model for progress in reversed(progresses) if progress.model), opened.model)
+    billed = cost(model, usage)
     return LedgerEntry(
         request_id=opened.request_id,
         attempt=0,
@@ -44,8 +47,8 @@ def _entry(opened: Opened, output_tokens: int, now: datetime, cost: Cost) -> Led
         user_id=opened.user_id,
         key_id=opened.key_id,
         model_requested=opened.model_requested,
-        model_used=opened.model,
-        provider=opened.provider,
+        model_used=model,
+        provider=model.partition("/")[0],
         usage=usage,
         state=State.ABANDONED,
         started_at=opened.started_at,

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from application.ports import Clock, Models, NewId, Signals
+from application.model_ports import Models
+from application.ports import Clock, NewId, Signals
 from application.store import Begin
 from domain.session import Message, Session, SessionConfig
 from domain.user import Principal, Scope
@@ -111,6 +112,7 @@ class SessionService:
         wanted = model or self.models.default(provider)
         if provider and not wanted.startswith(f"{provider}/"):
             wanted = f"{provider}/{wanted}"
-        deployment = self.models.resolve(wanted)
-        principal.require_model(deployment.id)
-        return deployment.provider, deployment.name
+        plan = self.models.resolve(wanted)
+        principal.require_model(plan.name)
+        provider, _, name = plan.name.partition("/")
+        return provider, name

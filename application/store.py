@@ -19,10 +19,11 @@ from application.account_store import (
     Users,
 )
 from application.admin_store import AuditLog, Budgets, Credentials, LimitBook, PriceChanges, WorkerStates
+from application.file_store import Files, ImageJobs
 from application.idempotency_store import Idempotency
 from application.records import Settled
 from domain.ledger import LedgerEntry, UsageGroup, UsageTotal
-from domain.session import Message, Session
+from domain.session import Message, Session, Summary
 
 
 class Sessions(Protocol):
@@ -56,6 +57,16 @@ class Messages(Protocol):
 
     def page(self, session_id: str, limit: int, after: int) -> list[Message]:
         """Messages with `seq` > `after`, oldest first."""
+        ...
+
+
+class Summaries(Protocol):
+    """What stands for the older messages of a session whose ownership was checked; deleted with the session."""
+
+    def get(self, session_id: str) -> Summary | None: ...
+
+    def put(self, summary: Summary) -> None:
+        """In place of one that ends before it. Nothing for a session that is gone: nobody could delete it later."""
         ...
 
 
@@ -148,6 +159,10 @@ class UnitOfWork(Protocol):
     @property
     def idempotency(self) -> Idempotency: ...
     @property
+    def files(self) -> Files: ...
+    @property
+    def image_jobs(self) -> ImageJobs: ...
+    @property
     def users(self) -> Users: ...
     @property
     def keys(self) -> Keys: ...
@@ -155,6 +170,8 @@ class UnitOfWork(Protocol):
     def sessions(self) -> Sessions: ...
     @property
     def messages(self) -> Messages: ...
+    @property
+    def summaries(self) -> Summaries: ...
     @property
     def turns(self) -> Turns: ...
     @property

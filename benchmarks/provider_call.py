@@ -21,7 +21,7 @@ _WARM = 100
 
 def main(url: str, calls: int) -> None:
     config = ProviderConfig("bench", Profile("bench", url), base_url=url)
-    chat = load_catalog([config], lambda _fact: None).resolve("bench/mock").chat
+    chat = load_catalog([config], lambda _fact: None).resolve("bench/mock").first.chat
     prompt = Prompt("mock", _MESSAGES, {"max_tokens": 2048, "temperature": 0.7}, "req_bench")
     used = 0.0
     for call in range(_WARM + calls):

@@ -22,6 +22,10 @@ class Prompt:
     options: Mapping[str, Any] = field(default_factory=dict)
     request_id: str = ""
     """Sent along as `X-Request-Id`, so that the two logs can be matched."""
+    user: str = ""
+    """Who asks, as an opaque id, for providers that cannot do without one."""
+    conversation: str = ""
+    """The provider's own id of the conversation that this prompt goes on with, where the provider keeps one."""
 
 
 @dataclass(slots=True)
@@ -49,6 +53,8 @@ class Completion:
     choices: list[JsonObject] = field(default_factory=list)
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Documented top-level fields of the answer that clients may want (`system_fingerprint`, `service_tier`)."""
+    conversation: str = ""
+    """The provider's own id of the conversation, where it keeps one: the next prompt may name it."""
 
 
 @dataclass(frozen=True, slots=True)

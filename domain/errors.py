@@ -3,7 +3,7 @@
 ParleyError
 ├── InvalidRequest              the caller must change the request
 │   ├── InvalidJson · InvalidEncoding · JsonTooDeep · UnknownField · UnsupportedParameter
-│   └── TooManyMessages · IdempotencyKeyReused
+│   └── TooManyMessages · ContextOverflow · IdempotencyKeyReused · GuardrailBlocked
 ├── PayloadTooLarge · UnsupportedMediaType · RequestTimeout
 ├── Unauthenticated
 │   └── InvalidCredentials · SecondFactorRequired
@@ -18,8 +18,8 @@ ParleyError
 ├── RateLimited
 ├── RequestAbandoned            it began once, and nobody knows its answer
 ├── Unavailable                 our side; the same request may succeed later
-│   ├── Overloaded · DatabaseUnavailable (SchemaMismatch) · DatabaseBusy · AccountingUnavailable
-│   └── ServerShuttingDown · MailUnavailable (RecipientRefused) · OidcUnavailable
+│   ├── Overloaded · CircuitOpen · DatabaseUnavailable (SchemaMismatch) · DatabaseBusy · AccountingUnavailable
+│   └── ServerShuttingDown · MailUnavailable (RecipientRefused) · OidcUnavailable · StorageFull
 ├── Cancelled                   the generation was ended from our side of the wire
 │   ├── ClientGone · StoppedByUser · KeyRevoked
 └── ProviderError               the provider's side: `provider_errors`
@@ -81,6 +81,11 @@ class UnknownField(InvalidRequest):
     default = "The request has a field that is not accepted here."
 
 
+class ContextOverflow(InvalidRequest):
+    code = "context_overflow"
+    default = "The conversation does not fit into the context any more."
+
+
 class UnsupportedParameter(InvalidRequest):
     code = "unsupported_parameter"
     default = "The provider of this model does not support a parameter."
@@ -94,6 +99,13 @@ class TooManyMessages(InvalidRequest):
 class IdempotencyKeyReused(InvalidRequest):
     code = "idempotency_key_reused"
     default = "This idempotency key belongs to another request: each request needs a key of its own."
+
+
+class GuardrailBlocked(InvalidRequest):
+    """A rule of the operator forbids the prompt or the answer; the message names the rule and none of the text."""
+
+    code = "guardrail_blocked"
+    default = "A guardrail of this installation does not allow this content."
 
 
 class PayloadTooLarge(ParleyError):
@@ -215,6 +227,13 @@ class Overloaded(Unavailable):
     default = "Too many requests are in flight."
 
 
+class CircuitOpen(Unavailable):
+    """Every deployment that could answer has failed too often a moment ago; `retry_after` is the shortest wait."""
+
+    code = "circuit_open"
+    default = "No provider of this model can answer at the moment."
+
+
 class DatabaseUnavailable(Unavailable):
     code = "db_unavailable"
     default = "The database does not answer."
@@ -250,6 +269,11 @@ class RecipientRefused(MailUnavailable):
 class OidcUnavailable(Unavailable):
     code = "oidc_unavailable"
     default = "The identity provider does not answer."
+
+
+class StorageFull(Unavailable):
+    code = "storage_full"
+    default = "There is no room for files at the moment."
 
 
 class ServerShuttingDown(Unavailable):

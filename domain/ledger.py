@@ -52,6 +52,8 @@ class LedgerEntry:
     error_code: str | None = None
     first_token_ms: int | None = None
     streamed: bool = False
+    cache_hit: bool = False
+    """Answered from the cache: no provider was called."""
 
 
 @dataclass(frozen=True, slots=True)

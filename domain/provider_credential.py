@@ -21,7 +21,7 @@ class ProviderCredential:
 
 @dataclass(frozen=True, slots=True)
 class PriceChange:
-    """One version of a model's price; the newest counts. Nano-units per million tokens.
+    """One version of a model's price; the newest counts. Nano-units per million tokens, and per `image`.
 
     Without `input` and `output` it takes the price back, and what the file or the provider's list says counts again.
     """
@@ -35,3 +35,4 @@ class PriceChange:
     cached_input: int | None = None
     cache_write: int | None = None
     reasoning: int | None = None
+    image: int | None = None

@@ -1,11 +1,11 @@
 """What can go wrong on the provider's side.
 
 ProviderError
-├── UpstreamUnreachable · UpstreamDns · UpstreamTls · UpstreamReset
+├── UpstreamUnreachable · UpstreamDns · UpstreamAddressRefused · UpstreamTls · UpstreamReset
 ├── UpstreamConnectTimeout · UpstreamTimeout · UpstreamIdleTimeout · UpstreamTotalTimeout
-├── UpstreamRateLimited · UpstreamOverloaded · UpstreamAuth · UpstreamRejected · UpstreamFailed
+├── UpstreamRateLimited · UpstreamOverloaded · UpstreamAuth (UpstreamForbidden) · UpstreamRejected · UpstreamFailed
 ├── ContextLengthExceeded · ContentFiltered
-├── UpstreamBadContent · UpstreamBadJson · UpstreamRedirect · UpstreamTooLarge
+├── UpstreamBadContent · UpstreamBadJson · UpstreamRedirect · UpstreamTooLarge · UpstreamResultLost
 └── UpstreamTruncated · UpstreamMalformed · UpstreamEventTooLarge · MaxOutputExceeded
 """
 
@@ -32,6 +32,14 @@ class UpstreamUnreachable(ProviderError):
 class UpstreamDns(ProviderError):
     code = "upstream_dns"
     default = "The provider's address could not be resolved."
+    dialled = False
+
+
+class UpstreamAddressRefused(ProviderError):
+    """A public name leads into a private network, or any name to where nobody goes: `domain.network`."""
+
+    code = "upstream_address_refused"
+    default = "The provider's name leads to an address that the gateway does not connect to."
     dialled = False
 
 
@@ -86,6 +94,10 @@ class UpstreamAuth(ProviderError):
     default = "The provider did not accept the gateway's credential."
 
 
+class UpstreamForbidden(UpstreamAuth):
+    """The credential is accepted, but not for this model. To a client there is no difference."""
+
+
 class UpstreamRejected(ProviderError):
     """The provider answered 4xx to the content of the request; `param` is the provider's when it named one."""
 
@@ -118,6 +130,16 @@ class UpstreamBadJson(ProviderError):
     code = "upstream_bad_json"
     retryable = True
     default = "The provider's answer could not be parsed."
+
+
+class UpstreamResultLost(ProviderError):
+    """What the provider made, and bills, could not be had: its address expired, leads nowhere, or to no image.
+
+    Never retried: that would buy it once more.
+    """
+
+    code = "upstream_result_lost"
+    default = "What the provider made could not be fetched."
 
 
 class UpstreamRedirect(ProviderError):

@@ -1,17 +1,23 @@
-"""Chat sessions: a named conversation with one model, and the window of it that a model sees."""
+"""Chat sessions: a named conversation with one model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from domain.errors import InvalidRequest
-from domain.tokens import estimate_text
-
 TITLE_LENGTH = 200
 _TITLE_FROM_MESSAGE = 60
-_PER_MESSAGE = 4
+
+
+class Strategy(StrEnum):
+    """What becomes of the messages that do not fit into the model's window any more."""
+
+    SLIDING = "sliding"
+    """They stay behind, the oldest first."""
+    SUMMARY = "summary"
+    """A summary is sent in their place."""
+    ERROR = "error"
+    """The turn is refused."""
 
 
 class MessageState(StrEnum):
@@ -29,6 +35,7 @@ class SessionConfig:
     top_p: float | None = None
     system_prompt: str | None = None
     history: int = 40
+    context: Strategy = Strategy.SLIDING
 
     def options(self) -> dict[str, Any]:
         """The parameters a model is called with."""
@@ -64,6 +71,11 @@ class Session:
     config: SessionConfig = field(default_factory=SessionConfig)
     message_count: int = 0
     active_request_id: str | None = None
+    conversation: str = ""
+    """`provider:id` of who keeps this conversation, all of it and nothing else; empty when nobody does.
+
+    A turn that was cut, or that another provider answered, ends it: whoever kept it does not know that turn.
+    """
 
     @property
     def model_id(self) -> str:
@@ -71,56 +83,17 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
-    """What a turn sends to the model: the messages in OpenAI's shape, and what had to stay behind."""
+class Summary:
+    """Stands for messages of a session up to `seq`: for so many `messages`, all of them unless there were too many."""
 
-    messages: list[dict[str, str]]
-    tokens: int
-    """Estimated."""
-    dropped_messages: int
+    session_id: str
+    seq: int
+    messages: int
+    text: str
+    created_at: datetime
 
 
 def title_from(text: str) -> str:
     """A title for a session that was opened without one: the start of its first message, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= _TITLE_FROM_MESSAGE else line[: _TITLE_FROM_MESSAGE - 1].rstrip() + "…"
-
-
-def assemble(session: Session, recent: Sequence[Message], question: str, context_window: int | None) -> Context:
-    """Fit the newest messages into the model's window.
-
-    `recent` is ordered from oldest to newest. The system prompt and the question are always sent; of the history,
-    the newest messages that fit within `context_window` less the room for the answer. Raises InvalidRequest when
-    even the question alone does not fit.
-    """
-    fixed = _fixed(session.config, question)
-    room = _room(session.config, context_window) - sum(_tokens(message["content"]) for message in fixed)
-    if room < 0:
-        raise InvalidRequest("The message does not fit into the model's context window.", param="message")
-    kept: list[dict[str, str]] = []
-    for message in reversed(recent[-session.config.history :] if session.config.history else ()):
-        room -= _tokens(message.content)
-        if room < 0:
-            break
-        kept.insert(0, {"role": message.role, "content": message.content})
-    if kept and kept[0]["role"] == "assistant":
-        kept.pop(0)  # an answer without its question; several providers refuse such a beginning
-    messages = fixed[:-1] + kept + fixed[-1:]
-    tokens = sum(_tokens(message["content"]) for message in messages)
-    return Context(messages, tokens, session.message_count - len(kept))
-
-
-def _fixed(config: SessionConfig, question: str) -> list[dict[str, str]]:
-    system = [{"role": "system", "content": config.system_prompt}] if config.system_prompt else []
-    return [*system, {"role": "user", "content": question}]
-
-
-def _room(config: SessionConfig, context_window: int | None) -> int:
-    if context_window is None:
-        return 10**9
-    answer = config.max_tokens or min(4096, context_window // 4)
-    return context_window - answer
-
-
-def _tokens(text: str) -> int:
-    return estimate_text(text) + _PER_MESSAGE

@@ -29,6 +29,8 @@ class Usage:
     output: int = 0
     reasoning: int = 0
     source: Source = Source.NONE
+    images: int = 0
+    """Pictures made, which some providers bill by the piece."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -45,10 +47,10 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Nano-units of money per million tokens of each class.
+    """Nano-units of money per million tokens of each class, and per `image`.
 
     A class without a price of its own costs what its parent class costs: cached input and cache writes as input,
-    reasoning as output.
+    reasoning as output. An image without a price costs its tokens only.
     """
 
     input: int
@@ -56,6 +58,7 @@ class Price:
     cached_input: int | None = None
     cache_write: int | None = None
     reasoning: int | None = None
+    image: int | None = None
 
     def cost(self, usage: Usage) -> int:
         """Nano-units for `usage`, rounded half up once, at the end."""
@@ -69,7 +72,7 @@ class Price:
             + usage.output * self.output
             + usage.reasoning * reasoning
         )
-        return (total + _PER_MILLION // 2) // _PER_MILLION
+        return (total + _PER_MILLION // 2) // _PER_MILLION + usage.images * (self.image or 0)
 
 
 @dataclass(frozen=True, slots=True)

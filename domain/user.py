@@ -103,7 +103,7 @@ class Principal:
     def require_person(self) -> None:
         """For what belongs to the user alone. Raises Forbidden: a key that a team shares acts for nobody in person."""
         if self.team_id is not None:
-            raise Forbidden("A key of a team has no sessions and no usage of its own; `GET /key` tells its use.")
+            raise Forbidden("A key of a team has no sessions, files or usage of its own; `GET /key` tells its use.")
 
     def require_recent(self) -> None:
         """Raises ReauthenticationRequired. A key needs no repetition: holding it is its proof."""

@@ -1,6 +1,7 @@
 """Parts of accounts and of the web's guards that need a decision before they can be built."""
 
 from adapters.accounts.oidc import OidcProvider
+from adapters.accounts.oidc_http import OidcHttp
 from adapters.accounts.vault import signing_key
 from adapters.cache.fresh import Fresh
 from adapters.clock import new_id, new_secret
@@ -79,7 +80,9 @@ def oidc(
         clock=clock,
         new_id=new_id,
         new_secret=new_secret,
-        provider=OidcProvider(chosen["issuer"], chosen["client_id"], secret, clock),
+        provider=OidcProvider(
+            chosen["issuer"], chosen["client_id"], secret, clock, OidcHttp(chosen["issuer"], private=chosen["private"])
+        ),
         logins=logins,
         vault=vault,
         auditor=auditor,

@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     log_to_standard_error()
     try:
         _run(arguments.command, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads it, as `head` does, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ConfigurationError, ParleyError, schema.SchemaError) as error:
         print(f"parley: {error}", file=sys.stderr)
         return 1
@@ -60,6 +63,7 @@ def serve(container: Container, _: argparse.Namespace) -> None:
     if settings.embedded:
         schema.migrate(container.engine())
     check_durability(container.engine())
+    container.models()  # what a worker would fail at is better said here
     mismatch = schema.mismatch(container.engine())
     if mismatch is None:
         _announce_first_key(container, settings)
@@ -90,7 +94,9 @@ def check(container: Container, _: argparse.Namespace) -> None:
     settings = container.settings()
     for part in (container.models, container.redis, container.mails, container.oidc):
         part()
-    print(orjson.dumps(settings.effective() | {"hash": settings.config_hash}, option=orjson.OPT_INDENT_2).decode())
+    credentials = {provider.name: len(provider.credentials) for provider in container.configured()}
+    told = settings.effective() | {"credentials": credentials, "hash": settings.config_hash}
+    print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
 
 
 def reconcile(container: Container, _: argparse.Namespace) -> None:

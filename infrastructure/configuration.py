@@ -8,13 +8,23 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import validate
 
-from adapters.ai.profile import REMOTE_WIRES
 from domain.usage import NANO, Price
+from infrastructure.guardrail_parts import Guardrail
+from infrastructure.provider_schemas import (
+    ALIAS,
+    PROVIDER_NAME,
+    ROUTE_NAME,
+    SECONDS,
+    Breaker,
+    Deadlines,
+    Provider,
+    Retries,
+    Route,
+    Strict,
+)
 
-_SECONDS = validate.Range(min=0, min_inclusive=False, max=86_400)
 _ENTRY_DEPTH = 2
 _HIGHEST_PRICE = 1_000_000
-_NAME = validate.Regexp(r"^[a-z][a-z0-9_-]{0,31}$", error="a name has lower-case letters, digits, _ and -")
 _WITHOUT_USER = validate.Regexp(r"^[^@]*$", error="an address without user name and password")
 
 
@@ -22,40 +32,14 @@ class ConfigurationError(Exception):
     """The configuration cannot be used; the message says where and why, and holds no secret."""
 
 
-class Strict(ma.Schema):
-    class Meta:
-        unknown = ma.RAISE
-
-
-class Deadlines(Strict):
-    connect = ma.fields.Float(validate=_SECONDS)
-    headers = ma.fields.Float(validate=_SECONDS)
-    first_token = ma.fields.Float(validate=_SECONDS)
-    idle = ma.fields.Float(validate=_SECONDS)
-    total = ma.fields.Float(validate=_SECONDS)
-
-
-class Provider(Strict):
-    wire = ma.fields.String(load_default=REMOTE_WIRES[0], validate=validate.OneOf(REMOTE_WIRES))
-    base_url = ma.fields.Url(schemes={"http", "https"}, require_tld=False)
-    api_key_env = ma.fields.String(validate=validate.Regexp(r"^[A-Z][A-Z0-9_]*$"))
-    models = ma.fields.List(ma.fields.String(validate=validate.Length(min=1, max=200)), load_default=lambda: ["*"])
-    deadlines = ma.fields.Nested(Deadlines, load_default=dict)
-
-
-class Retries(Strict):
-    per_deployment = ma.fields.Integer(strict=True, load_default=1, validate=validate.Range(0, 1))
-    budget = ma.fields.Float(load_default=0.2, validate=validate.Range(0, 1))
-
-
 class Server(Strict):
     """Seconds, except `in_flight`: the generations a worker makes at once."""
 
-    heartbeat = ma.fields.Float(load_default=5.0, validate=_SECONDS)
-    gate = ma.fields.Float(load_default=15.0, validate=_SECONDS)
-    client_send = ma.fields.Float(load_default=30.0, validate=_SECONDS)
-    body_read = ma.fields.Float(load_default=15.0, validate=_SECONDS)
-    drain = ma.fields.Float(load_default=30.0, validate=_SECONDS)
+    heartbeat = ma.fields.Float(load_default=5.0, validate=SECONDS)
+    gate = ma.fields.Float(load_default=15.0, validate=SECONDS)
+    client_send = ma.fields.Float(load_default=30.0, validate=SECONDS)
+    body_read = ma.fields.Float(load_default=15.0, validate=SECONDS)
+    drain = ma.fields.Float(load_default=30.0, validate=SECONDS)
     in_flight = ma.fields.Integer(strict=True, load_default=400, validate=validate.Range(1, 100_000))
     journal = ma.fields.String(load_default="sync", validate=validate.OneOf(["sync", "write"]))
 
@@ -100,29 +84,63 @@ class Oidc(Strict):
     client_id = ma.fields.String(required=True, validate=validate.Length(1, 200))
     client_secret_env = ma.fields.String(validate=validate.Regexp(r"^[A-Z][A-Z0-9_]*$"))
     label = ma.fields.String(load_default="Single sign-on", validate=validate.Length(1, 60))
+    private = ma.fields.Boolean(load_default=False, truthy={True}, falsy={False})
     domains = ma.fields.List(ma.fields.String(validate=validate.Length(1, 253)), load_default=list)
 
 
 class PriceTable(Strict):
-    input = Money(required=True)
-    output = Money(required=True)
+    """`image` is for one image; a model that has such a price may have no other."""
+
+    input = Money()
+    output = Money()
     cached_input = Money()
     cache_write = Money()
     reasoning = Money()
+    image = Money()
+
+    @ma.pre_load
+    def tokens_cost_nothing(self, table: Any, **_: Any) -> Any:
+        return {"input": 0, "output": 0, **table} if isinstance(table, dict) and "image" in table else table
+
+    @ma.validates_schema
+    def has_both(self, fields: dict[str, int], **_: Any) -> None:
+        for name in ("input", "output"):
+            if name not in fields:
+                raise ma.ValidationError("Missing data for required field.", name)
 
     @ma.post_load
     def make(self, fields: dict[str, int], **_: Any) -> Price:
         return Price(**fields)
 
 
+class Cache(Strict):
+    """How long an answer may be given again for exactly the same request; 0 keeps none."""
+
+    seconds = ma.fields.Integer(strict=True, load_default=0, validate=validate.Range(0, 30 * 86_400))
+
+
+class Context(Strict):
+    """Who makes the summaries of long sessions; empty leaves it to the model of each session."""
+
+    summary_model = ma.fields.String(load_default="", validate=validate.Length(max=200))
+
+
 class Document(Strict):
-    providers = ma.fields.Dict(ma.fields.String(validate=_NAME), ma.fields.Nested(Provider), load_default=dict)
+    providers = ma.fields.Dict(ma.fields.String(validate=PROVIDER_NAME), ma.fields.Nested(Provider), load_default=dict)
     deadlines = ma.fields.Nested(Deadlines, load_default=dict)
     retries = ma.fields.Nested(Retries, load_default=lambda: Retries().load({}))
+    breaker = ma.fields.Nested(Breaker, load_default=lambda: Breaker().load({}))
+    aliases = ma.fields.Dict(ma.fields.String(validate=ROUTE_NAME), ALIAS, load_default=dict)
+    routes = ma.fields.Dict(ma.fields.String(validate=ROUTE_NAME), ma.fields.Nested(Route), load_default=dict)
     server = ma.fields.Nested(Server, load_default=lambda: Server().load({}))
     limits = ma.fields.Nested(Limits, load_default=lambda: Limits().load({}))
     accounts = ma.fields.Nested(Accounts, load_default=lambda: Accounts().load({}))
     oidc = ma.fields.Nested(Oidc, load_default=None)
+    context = ma.fields.Nested(Context, load_default=lambda: Context().load({}))
+    cache = ma.fields.Nested(Cache, load_default=lambda: Cache().load({}))
+    guardrails = ma.fields.Dict(
+        ma.fields.String(validate=PROVIDER_NAME), ma.fields.Nested(Guardrail), load_default=dict
+    )
     prices = ma.fields.Dict(ma.fields.String(), ma.fields.Nested(PriceTable), load_default=dict)
 
 
@@ -142,6 +160,8 @@ def read(path: Path | None) -> dict[str, Any]:
 def _lines(messages: Any, path: tuple[str, ...] = ()) -> list[str]:
     if isinstance(messages, dict):
         return [line for key, inner in messages.items() for line in _lines(inner, (*path, str(key)))]
-    # marshmallow nests the errors of a dictionary's entries under `key` and `value`, which say nothing to a reader.
+    # marshmallow nests the errors of a dictionary's entries under `key` and `value`, and those of a whole table under
+    # `_schema`, which say nothing to a reader.
     named = [part for depth, part in enumerate(path) if depth != _ENTRY_DEPTH or part not in {"key", "value"}]
+    named = [part for part in named if part != "_schema"]
     return [f"{'.'.join(named)}: {' '.join(str(message) for message in messages)}"]

@@ -1,6 +1,7 @@
 """Which adapter plays which part. A table: no branches, no logic."""
 
 from functools import partial
+from random import random
 
 from dependency_injector import containers, providers
 
@@ -10,22 +11,30 @@ from adapters.accounts.one_time_codes import TotpCodes
 from adapters.accounts.vault import Vault
 from adapters.ai.catalog import load_catalog
 from adapters.ai.live_catalog import LiveCatalog
+from adapters.ai.token_counts import TokenCounts
 from adapters.clock import SystemClock, new_id, new_secret
 from adapters.persistence.ledger import SqlApply
 from adapters.persistence.rollups import SqlRollups
 from adapters.persistence.unit_of_work import SqlBegin
 from adapters.recorders.logs import LogRecorder
 from adapters.recorders.prometheus import PrometheusRecorder
+from api.errors import unexpected
 from application.accounts import AccountService
 from application.admission import Admission
+from application.answer_cache import AnswerCache
 from application.auditing import Auditor
 from application.breaker import Breaker
 from application.catalog import CatalogService
 from application.chat import ChatService
 from application.completions import CompletionService
+from application.embeddings import EmbeddingService
+from application.files import FileService
 from application.generations import Generations
+from application.guardrails import Guardrails
 from application.idempotency import IdempotencyService
 from application.identity import IdentityService
+from application.image_jobs import ImageJobService
+from application.images import ImageService, ImageStudio
 from application.in_flight import InFlight
 from application.installation import Installation
 from application.keys import KeyService
@@ -35,13 +44,16 @@ from application.overview import Overview
 from application.passwords import PasswordRules
 from application.provider_admin import ProviderAdmin
 from application.revocation import RevocationWatch
+from application.routing import Router
 from application.second_factor import SecondFactorService
 from application.sessions import SessionService
+from application.summaries import Summaries
 from application.team_admin import TeamAdmin
 from application.teams import TeamService
 from application.usage import UsageService
 from application.user_admin import UserAdmin
-from infrastructure import account_parts, parts, provider_parts, schema
+from infrastructure import account_parts, file_parts, guardrail_parts, parts, provider_parts, route_parts, schema
+from infrastructure.beside import Beside
 from infrastructure.database import create_engine_for
 from infrastructure.live_configuration import LiveConfiguration
 from infrastructure.secret_key import secret_keys
@@ -80,18 +92,19 @@ class Container(containers.DeclarativeContainer):
     counters = providers.Singleton(parts.counters, settings, redis, clock)
     capacity = providers.Singleton(parts.capacity, settings, redis, clock)
     signals = providers.Singleton(parts.signals, redis)
+    cache = providers.Singleton(parts.cache, redis, clock)
 
     load_models = providers.Callable(
         load_catalog,
         record=record,
-        retries=settings.provided.retries["per_deployment"],
-        retry_budget=settings.provided.retries["budget"],
         connections=settings.provided.server["in_flight"],
     )
     configured = providers.Singleton(provider_parts.configured_providers, settings)
+    routes = providers.Singleton(route_parts.configured_routes, settings, configured)
     first_book = providers.Singleton(provider_parts.price_book, settings, configured)
-    models = providers.Singleton(LiveCatalog, providers.Callable(load_models, configured), first_book)
+    models = providers.Singleton(LiveCatalog, providers.Callable(load_models, configured, routes=routes), first_book)
     journal = providers.Singleton(parts.journal, settings, apply, record, models, clock)
+    default_limits = providers.Singleton(parts.default_limits, settings)
     admission = providers.Singleton(
         Admission,
         begin,
@@ -99,12 +112,25 @@ class Container(containers.DeclarativeContainer):
         models,
         clock,
         record,
-        defaults=providers.Singleton(parts.default_limits, settings),
+        defaults=default_limits,
         database_away=providers.Singleton(parts.away, database_breaker),
         pause=providers.Object(parts.short_pause),
     )
+    guardrails = providers.Singleton(
+        Guardrails, providers.Callable(guardrail_parts.rules, settings.provided.guardrails), record
+    )
+    answers = providers.Singleton(AnswerCache, cache, record, settings.provided.cache["seconds"])
     generations = providers.Singleton(
-        Generations, journal, models, clock, record, admission, gate_seconds=settings.provided.server["gate"]
+        Generations,
+        journal,
+        models,
+        clock,
+        record,
+        admission,
+        guardrails,
+        answers,
+        gate_seconds=settings.provided.server["gate"],
+        beside=providers.Singleton(Beside, in_flight),
     )
 
     fresh_keys = providers.Singleton(account_parts.fresh_keys, begin, clock)
@@ -139,17 +165,39 @@ class Container(containers.DeclarativeContainer):
     teams = providers.Singleton(TeamService, begin, auditor)
     installation = providers.Singleton(Installation, begin, clock, new_id, keys)
 
+    router = providers.Singleton(Router, models, providers.Object(random))
     sessions = providers.Singleton(SessionService, begin, models, clock, new_id, signals)
-    completions = providers.Singleton(CompletionService, models, generations)
+    completions = providers.Singleton(CompletionService, router, generations)
+    embeddings = providers.Singleton(EmbeddingService, router, generations)
+    blobs = providers.Singleton(file_parts.blobs, settings)
+    files = providers.Singleton(FileService, begin, blobs, clock)
+    studio = providers.Singleton(ImageStudio, router, generations, begin, blobs, clock, new_id)
+    images = providers.Singleton(ImageService, studio)
+    image_jobs = providers.Singleton(
+        ImageJobService,
+        studio,
+        in_flight,
+        signals,
+        spawn=providers.Object(file_parts.spawn),
+        report=providers.Object(unexpected),
+        total_seconds=total_seconds,
+        turn_seconds=settings.provided.turn_seconds,
+    )
+    token_counts = providers.Singleton(TokenCounts)
+    summaries = providers.Singleton(
+        Summaries, begin, router, generations, clock, new_id, model=settings.provided.context["summary_model"]
+    )
     chat = providers.Singleton(
         ChatService,
         begin,
-        models,
+        router,
         generations,
         in_flight,
         signals,
         clock,
         new_id,
+        summaries,
+        token_counts,
         turn_seconds=settings.provided.turn_seconds,
     )
     idempotency = providers.Singleton(
@@ -185,4 +233,12 @@ class Container(containers.DeclarativeContainer):
     overview = providers.Singleton(Overview, begin, clock)
 
     schema_state = providers.Singleton(partial, schema.state, engine)
-    health = providers.Singleton(parts.health, settings, in_flight, schema_state, journal, database_breaker, redis)
+    health = providers.Singleton(
+        parts.health,
+        in_flight,
+        schema_state,
+        journal,
+        database_breaker,
+        redis,
+        live_configuration.provided.config_hash,
+    )

@@ -4,6 +4,7 @@ The master imports this before anything is patched, so it stays free of Flask.
 """
 
 import json
+import signal
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -31,6 +32,13 @@ _APPLICATION = (errors.InvalidResponseHeader, errors.InvalidResponseHeaderName, 
 
 
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn ships no types
+    SIGNALS = tuple(number for number in GeventWorker.SIGNALS if number != signal.SIGHUP)
+    """Those that end a worker until it has handlers of its own. A reload that comes too early is made up for later."""
+
+    def init_signals(self) -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        super().init_signals()
+
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:  # noqa: ARG002 - gunicorn's signature
         """Answer for what never reached the application, or left it in a way that it does not answer itself."""
         request_id = new_id("req")
@@ -51,7 +59,7 @@ def status_of(error: BaseException) -> HTTPStatus:
 
 
 def refusal(status: HTTPStatus, request_id: str) -> bytes:
-    """A whole answer after which the connection is closed."""
+    """A whole answer after which the connection is closed. It is an error in every dialect: nobody knows the route."""
     ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     body = {
         "message": _MESSAGES[status],
@@ -62,7 +70,7 @@ def refusal(status: HTTPStatus, request_id: str) -> bytes:
         "retryable": False,
         "provider": None,
     }
-    content = json.dumps({"error": body}).encode()
+    content = json.dumps({"type": "error", "error": body, "request_id": request_id}).encode()
     head = [
         f"HTTP/1.1 {status.value} {status.phrase}",
         "Connection: close",

@@ -77,6 +77,8 @@ class Sampler:
     lag: Callable[[], tuple[int, float]]
     """Records of the journal that are not in SQL yet, and the age of the oldest in seconds."""
     dropped_lines: Callable[[], int]
+    count_rests: Callable[[], object] = int
+    """Sets the gauge of credentials that are not called just now."""
     seconds: float = 1.0
     _dropped: int = 0
 
@@ -93,6 +95,7 @@ class Sampler:
         metrics.journal_lag_records.set(records)
         metrics.journal_lag_seconds.set(seconds)
         metrics.resident_bytes.set(_resident_bytes())
+        self.count_rests()
         dropped = self.dropped_lines()
         metrics.log_lines_dropped.inc(dropped - self._dropped)
         self._dropped = dropped

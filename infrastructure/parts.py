@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 
 from adapters.ai.live_catalog import LiveCatalog
+from adapters.cache.memory import MemoryCache
+from adapters.cache.redis import RedisCache
 from adapters.cache.signals import MemorySignals, RedisSignals
 from adapters.journal.journal import FileJournal, JournalOptions
 from adapters.limits.memory import MemoryCounters
@@ -16,7 +18,7 @@ from application.admission import Defaults
 from application.breaker import Breaker
 from application.health import HealthService
 from application.in_flight import InFlight
-from application.ports import Capacity, Clock, Counters, Record, Signals
+from application.ports import Cache, Capacity, Clock, Counters, Record, Signals
 from application.store import Apply
 from domain.errors import Unavailable
 from infrastructure import schema
@@ -54,8 +56,15 @@ def capacity(settings: Settings, link: RedisLink | None, clock: Clock) -> Capaci
 
 
 def default_limits(settings: Settings) -> Defaults:
+    defaults = Defaults(workers=settings.workers)
+    adopt_limits(defaults, settings)
+    return defaults
+
+
+def adopt_limits(defaults: Defaults, settings: Settings) -> None:
     limits = settings.limits
-    return Defaults(limits["tpm"], limits["concurrency"], limits["shadow"], limits["outage_cap"], settings.workers)
+    defaults.tpm, defaults.concurrency = limits["tpm"], limits["concurrency"]
+    defaults.shadow, defaults.outage_cap = limits["shadow"], limits["outage_cap"]
 
 
 def away(breaker: Breaker) -> Callable[[], bool]:
@@ -64,6 +73,10 @@ def away(breaker: Breaker) -> Callable[[], bool]:
 
 def short_pause() -> None:
     time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - spreads two writers, guards nothing
+
+
+def cache(link: RedisLink | None, clock: Clock) -> Cache:
+    return MemoryCache(clock) if link is None else RedisCache(link)
 
 
 def signals(link: RedisLink | None) -> Signals:
@@ -76,12 +89,12 @@ def journal(settings: Settings, apply: Apply, record: Record, prices: LiveCatalo
 
 
 def health(
-    settings: Settings,
     in_flight: InFlight,
     schema_state: Callable[[], tuple[str | None, str]],
     journal: FileJournal,
     database: Breaker,
     link: RedisLink | None,
+    config: Callable[[], str],
 ) -> HealthService:
     def database_state() -> str | None:
         if database.is_open:
@@ -101,5 +114,5 @@ def health(
         required={"database": database_state},
         optional={"redis": link.trouble, "journal": journal_state} if link else {"journal": journal_state},
         schema=schema.head,
-        config=settings.config_hash,
+        config=config,
     )

@@ -8,11 +8,17 @@ from typing import Any
 
 import orjson
 
+from adapters.ai.address import Address
+from adapters.ai.breakers import Breaking
 from adapters.ai.catalog import ProviderConfig, known_profiles, list_prices
+from adapters.ai.credentials import Credential
 from adapters.ai.deadlines import Deadlines
 from adapters.ai.profile import Profile
+from adapters.ai.retries import Retries
+from adapters.ai.wires import REMOTE, USUAL
 from application.live import EnteredKey
 from application.provider_admin import ProviderState
+from domain.errors import InvalidRequest
 from domain.usage import Price, PriceBook
 from infrastructure.configuration import ConfigurationError
 from infrastructure.settings import Settings
@@ -67,19 +73,50 @@ def _sources(
 
 def _provider(settings: Settings, known: Profile | None, name: str, key: EnteredKey | None) -> ProviderConfig:
     table = settings.providers.get(name, {})
-    profile = known or Profile(name, table.get("base_url", ""), wire=table["wire"])
+    profile = known or _own_profile(name, table)
+    if "on_disconnect" in table:
+        profile = replace(profile, on_disconnect=table["on_disconnect"])
     of_environment = settings.environment.get(_variable(name, "BASE_URL"))
     base_url = (key and key.base_url) or table.get("base_url") or of_environment or profile.base_url
     if known is None and not base_url:
         raise ConfigurationError(f"providers.{name}: base_url is missing.")
+    _check_address(name, base_url)
     return ProviderConfig(
         name=name,
         profile=profile,
         base_url=base_url,
-        credentials=(key.secret,) if key else _credentials(settings, profile, name, table),
+        credentials=(Credential(key.secret),) if key else _credentials(settings, profile, name, table),
         models=tuple(table.get("models", ("*",))),
         deadlines=_deadlines(settings, table.get("deadlines", {})),
+        # The file's word is about the file's address, and not about one that was entered.
+        private=table.get("private", False) and not (key and key.base_url),
+        retries=Retries(settings.retries["per_deployment"], settings.retries["budget"]),
+        breaking=Breaking(settings.breaker["failures"], settings.breaker["open"], settings.breaker["longest"]),
     )
+
+
+def _own_profile(name: str, table: Mapping[str, Any]) -> Profile:
+    """Of a provider that nobody but the file knows: what its wire can say, and nothing of whose wire it is."""
+    wire, address = _wire(name, table["wire"] or USUAL), table.get("base_url", "")
+    template = known_profiles().get(wire)
+    if wire == USUAL or template is None:
+        return Profile(name, address, wire=wire)
+    own = replace(template, name=name, base_url=address, key_env=(), needs_key=False)
+    return replace(own, default_model="", models=(), prices={})
+
+
+def _check_address(provider: str, base_url: str) -> None:
+    try:
+        if base_url:
+            Address.parse(base_url)
+    except InvalidRequest as error:
+        raise ConfigurationError(f"providers.{provider}.base_url: {error}") from None
+
+
+def _wire(provider: str, wire: str) -> str:
+    if wire not in REMOTE:
+        raise ConfigurationError(f"providers.{provider}.wire: Must be one of: {', '.join(REMOTE)}.")
+    return wire
 
 
 def _deadlines(settings: Settings, own: Mapping[str, float]) -> Deadlines:
@@ -89,12 +126,17 @@ def _deadlines(settings: Settings, own: Mapping[str, float]) -> Deadlines:
     return replace(deadlines, answer=chosen.get("headers", deadlines.total))
 
 
-def _credentials(settings: Settings, profile: Profile, name: str, table: Mapping[str, Any]) -> tuple[str, ...]:
-    named = table.get("api_key_env")
-    if named and not settings.environment.get(named):
-        raise ConfigurationError(f"providers.{name}: the environment variable {named} is not set.")
-    names = (named,) if named else (*profile.key_env, _variable(name, "API_KEY"))
-    return tuple(value for value in [next(filter(None, map(settings.environment.get, names)), None)] if value)
+def _credentials(settings: Settings, profile: Profile, name: str, table: Mapping[str, Any]) -> tuple[Credential, ...]:
+    """Those that the file names, or the first of its variables that is set."""
+    single = [{"api_key_env": table["api_key_env"], "weight": 1}] if "api_key_env" in table else []
+    named = table.get("credentials", single)
+    for variable in (entry["api_key_env"] for entry in named):
+        if not settings.environment.get(variable):
+            raise ConfigurationError(f"providers.{name}: the environment variable {variable} is not set.")
+    if named:
+        return tuple(Credential(settings.environment[it["api_key_env"]], it["weight"]) for it in named)
+    names = (*profile.key_env, _variable(name, "API_KEY"))
+    return tuple(map(Credential, [found for found in map(settings.environment.get, names) if found][:1]))
 
 
 def _variable(provider: str, suffix: str) -> str:

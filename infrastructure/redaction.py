@@ -121,7 +121,8 @@ def _passwords(url: str) -> Iterator[str]:
 
 
 def _variables(settings: Settings) -> Iterator[str]:
-    named = {table.get("api_key_env") for table in settings.providers.values()}
+    tables = settings.providers.values()
+    named = {entry.get("api_key_env") for table in tables for entry in (table, *table.get("credentials", ()))}
     environment: Mapping[str, str] = settings.environment
     for name, value in environment.items():
         if name in named or _SECRET_VARIABLE.fullmatch(name):

@@ -24,6 +24,8 @@ _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?")
 _VARIETY = 8
 _TOTAL_SECONDS = 600.0
 _SETTLING_SECONDS = 60.0
+ACCEPTED = "PARLEY_ACCEPTED_CONFIG"
+"""The variable by which a gateway of several processes names the copy of the file that is in force in all of them."""
 _WEAK = ("changeme", "secret", "password", "12345678")
 
 
@@ -76,10 +78,16 @@ class Settings:
     metrics_token: str | None = field(repr=False)
     deadlines: Mapping[str, float]
     retries: Mapping[str, Any]
+    breaker: Mapping[str, Any]
+    aliases: Mapping[str, str]
+    routes: Mapping[str, Mapping[str, Any]]
     server: Mapping[str, Any]
     limits: Mapping[str, Any]
     accounts: Mapping[str, Any]
     oidc: Mapping[str, Any] | None
+    cache: Mapping[str, Any]
+    context: Mapping[str, Any]
+    guardrails: Mapping[str, Mapping[str, Any]]
     web: WebSettings
     smtp: SmtpSettings | None
     providers: Mapping[str, Mapping[str, Any]]
@@ -130,10 +138,16 @@ class Settings:
             "metrics_token": bool(self.metrics_token),
             "deadlines": dict(self.deadlines),
             "retries": dict(self.retries),
+            "breaker": dict(self.breaker),
+            "aliases": dict(self.aliases),
+            "routes": {name: dict(route) for name, route in self.routes.items()},
             "server": dict(self.server),
             "limits": dict(self.limits),
             "accounts": dict(self.accounts),
             "oidc": None if self.oidc is None else dict(self.oidc),
+            "cache": dict(self.cache),
+            "context": dict(self.context),
+            "guardrails": {name: dict(table) for name, table in self.guardrails.items()},
             "web": asdict(self.web),
             "smtp": None if self.smtp is None else f"{self.smtp.host}:{self.smtp.port}",
             "providers": {name: dict(table) for name, table in self.providers.items()},
@@ -141,12 +155,15 @@ class Settings:
         }
 
 
-def load() -> Settings:
-    """From the process's environment. Raises ConfigurationError with a message for the operator."""
+def load(copy: Path | None = None) -> Settings:
+    """From the process's environment and the file, or in its place from a `copy` of it.
+
+    Raises ConfigurationError with a message for the operator.
+    """
     env = Env(eager=True)
     try:
         path = _config_path(env)
-        document = read(path)
+        document = read(copy or path)
         settings = Settings(
             bind=env.str("PARLEY_BIND", "") or "127.0.0.1:8080",
             home=Path(env.str("PARLEY_HOME", "") or "./var").absolute(),
@@ -158,10 +175,16 @@ def load() -> Settings:
             metrics_token=_strong("PARLEY_METRICS_TOKEN", env.str("PARLEY_METRICS_TOKEN", ""), _TOKEN_BYTES),
             deadlines=document["deadlines"],
             retries=document["retries"],
+            breaker=document["breaker"],
+            aliases=document["aliases"],
+            routes=document["routes"],
             server=document["server"],
             limits=document["limits"],
             accounts=document["accounts"],
             oidc=document["oidc"],
+            cache=document["cache"],
+            context=document["context"],
+            guardrails=document["guardrails"],
             web=_web(env),
             smtp=_smtp(env),
             providers=document["providers"],
@@ -172,6 +195,12 @@ def load() -> Settings:
         raise ConfigurationError(str(error)) from None
     _check(settings)
     return settings
+
+
+def accepted_copy() -> Path | None:
+    """None for a process that is no worker of a gateway."""
+    named = os.environ.get(ACCEPTED)
+    return Path(named) if named else None
 
 
 def _check(settings: Settings) -> None:
@@ -271,4 +300,5 @@ def _listed(value: str) -> tuple[str, ...]:
 
 
 def _price(price: Price) -> dict[str, int | None]:
-    return {name: getattr(price, name) for name in ("input", "output", "cached_input", "cache_write", "reasoning")}
+    names = ("input", "output", "cached_input", "cache_write", "reasoning", "image")
+    return {name: getattr(price, name) for name in names}

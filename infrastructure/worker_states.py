@@ -2,19 +2,23 @@
 
 import os
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from itertools import islice
 from typing import Any
 
 from application.admin_store import WorkerState
 from application.breaker import Breaker
 from application.idempotency import KEPT
 from application.in_flight import InFlight
+from application.model_ports import Rest
 from application.ports import Clock
 from application.store import Begin
 
+_RESTS = 100
+"""Told of at most: names of models may come from clients."""
 _DAY = timedelta(days=1)
 _KEPT = timedelta(days=30)
 """Logins that ended and one-time tokens that ran out: nothing works with them any more."""
@@ -31,8 +35,10 @@ class Gauges:
     """Records of the journal that are not in SQL yet, and the age of the oldest in seconds."""
     pool: Callable[[], tuple[int, int]]
     """Database connections: how many are kept at most, and how many are in use."""
-    config: str
+    config: Callable[[], str]
     """The hash of the configuration."""
+    rests: Callable[[], Iterable[Rest]]
+    """The providers' credentials that are not called just now."""
     program: str = field(default_factory=lambda: version("parley"))
 
     def read(self) -> dict[str, Any]:
@@ -41,12 +47,13 @@ class Gauges:
         return {
             "pid": os.getpid(),
             "version": self.program,
-            "config": self.config,
+            "config": self.config(),
             "in_flight": len(self.in_flight),
             "draining": self.in_flight.draining,
             "breakers": {name: _breaker(breaker) for name, breaker in self.breakers.items()},
             "journal": {"records": records, "seconds": round(seconds, 1)},
             "database_pool": {"size": size, "checked_out": used},
+            "providers": [asdict(rest) for rest in islice(self.rests(), _RESTS)],
         }
 
 

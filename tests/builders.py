@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from application.admin_store import Claim
-from application.ports import ChatModel, Deployment
+from application.model_ports import ChatModel, Deployment
 from application.records import Opened, Settled, Turn
 from domain.api_key import ApiKey, compose, digest, kid_of
 from domain.completion import ModelCard, Prompt

@@ -4,7 +4,7 @@ The cache, the counters and the capacity in memory are real adapters, and good e
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TypeVar
@@ -12,12 +12,13 @@ from typing import TypeVar
 from adapters.cache.memory import MemoryCache
 from adapters.limits.memory import MemoryCounters
 from adapters.limits.memory_capacity import MemoryCapacity
-from application.cancellation import Cancellation
-from application.ports import Deployment
+from application.cancellation import Attempt, Cancellation
+from application.model_ports import Deployment, Plan, plan_of
 from application.records import Opened, Progressed, Settled
 from domain.completion import Completion, Delta, ModelCard, Prompt
 from domain.errors import ParleyError, RecipientRefused, UnknownModel
 from domain.mail import Mail
+from domain.tokens import METHOD, estimate_text
 from domain.usage import PriceBook, Source, Usage
 from tests.memory_store import MemoryBegin
 
@@ -234,14 +235,15 @@ class ScriptedModel:
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
         self.prompts.append(prompt)
         self.cancellations.append(cancellation)
-        cancellation.attempts += self.dials
+        if self.dials:
+            cancellation.attempts.append(Attempt("acme", f"acme/{prompt.model}", 0.0))
         heard = ""
         left = prompt.options.get("max_tokens") or prompt.options.get("max_completion_tokens") or 1_000_000
         try:
             for part in (*script, Completion("", "stop", self.USAGE)):
                 self._check(cancellation)
                 if isinstance(part, Completion):
-                    yield Completion(part.text or heard, part.finish, part.usage, part.model, [], part.extra)
+                    yield replace(part, text=part.text or heard, choices=[])
                     return
                 if left == 0:
                     yield Completion(heard, "length", Usage(input=12, output=1, source=Source.PROVIDER))
@@ -276,17 +278,30 @@ def a_delta(text: str) -> Delta:
     return Delta([{"index": 0, "delta": {"content": text}, "finish_reason": None}], text)
 
 
+class LettersCounted:
+    """Counts by the estimate, as for every model whose tokenizer is not known."""
+
+    def count(self, model: str, text: str) -> int:
+        return estimate_text(text)
+
+    def method(self, model: str) -> str:
+        return METHOD
+
+
 class MemoryModels:
     """What was given; the first one is the default."""
 
     def __init__(self, *deployments: Deployment) -> None:
         self._deployments = {deployment.id: deployment for deployment in deployments}
 
-    def resolve(self, model: str) -> Deployment:
+    def resolve(self, model: str) -> Plan:
         found = [found for id_, found in self._deployments.items() if model in (id_, found.name)]
         if len(found) != 1:
             raise UnknownModel(param="model")
-        return found[0]
+        return plan_of(found[0])
+
+    def routes(self) -> Sequence[Plan]:
+        return ()
 
     def default(self, provider: str | None = None) -> str:
         for found in self._deployments.values():

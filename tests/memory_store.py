@@ -11,7 +11,7 @@ from application.records import Settled, Turn
 from application.store import GroupBy, UsageFilter
 from domain.errors import NotFound, ParleyError
 from domain.ledger import Kind, LedgerEntry, UsageGroup, UsageTotal
-from domain.session import Message, MessageState, Session
+from domain.session import Message, MessageState, Session, Summary
 from tests.memory_accounts import (
     MemoryFactors,
     MemoryIdentities,
@@ -31,6 +31,7 @@ from tests.memory_admin import (
     MemoryPrices,
     MemoryWorkers,
 )
+from tests.memory_files import MemoryFiles, MemoryImageJobs
 from tests.memory_idempotency import MemoryIdempotency
 from tests.rows import Rows
 
@@ -70,6 +71,21 @@ class MemorySessions:
 
     def delete(self, session_id: str, at: datetime) -> None:
         self.rows.deleted.setdefault(session_id, at)
+        self.rows.summaries.pop(session_id, None)
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySummaries:
+    rows: Rows
+
+    def get(self, session_id: str) -> Summary | None:
+        return self.rows.summaries.get(session_id)
+
+    def put(self, summary: Summary) -> None:
+        known = self.rows.summaries.get(summary.session_id)
+        gone = summary.session_id not in self.rows.sessions or summary.session_id in self.rows.deleted
+        if not gone and (known is None or known.seq < summary.seq):
+            self.rows.summaries[summary.session_id] = summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +209,11 @@ class MemoryUnitOfWork:
     audit: MemoryAudit
     workers: MemoryWorkers
     idempotency: MemoryIdempotency
+    files: MemoryFiles
+    image_jobs: MemoryImageJobs
     sessions: MemorySessions
     messages: MemoryMessages
+    summaries: MemorySummaries
     turns: MemoryTurns
     usage: MemoryUsageLog
 
@@ -268,7 +287,9 @@ def _store_messages(rows: Rows, record: Settled, turn: Turn) -> None:
         record.finish_reason,
     )
     title = turn.title if turn.title and not session.title else session.title
-    rows.sessions[session.id] = replace(session, message_count=count + 2, title=title, updated_at=at)
+    rows.sessions[session.id] = replace(
+        session, message_count=count + 2, title=title, updated_at=at, conversation=record.conversation
+    )
 
 
 def _release(rows: Rows, session_id: str, request_id: str) -> None:

@@ -10,6 +10,7 @@ from application.admin_store import WorkerState
 from domain.api_key import ApiKey
 from domain.audit import AuditEntry
 from domain.idempotency import KeyedCall
+from domain.image_job import ImageJob
 from domain.ledger import Kind as EntryKind
 from domain.ledger import LedgerEntry
 from domain.limits import BudgetStanding, Hold, Kind, Limits, Unit, Window
@@ -17,7 +18,8 @@ from domain.login import Login
 from domain.mail import QueuedMail
 from domain.one_time_token import OneTimeToken
 from domain.provider_credential import PriceChange, ProviderCredential
-from domain.session import Message, Session
+from domain.session import Message, Session, Summary
+from domain.stored_file import StoredFile
 from domain.team import Membership, Team
 from domain.throttle import Throttle
 from domain.user import User
@@ -45,6 +47,7 @@ class Rows:
     deleted: dict[str, datetime] = field(default_factory=dict)
     locked_at: dict[str, datetime] = field(default_factory=dict)
     messages: dict[str, Message] = field(default_factory=dict)
+    summaries: dict[str, Summary] = field(default_factory=dict)
     ledger: dict[LedgerId, LedgerEntry] = field(default_factory=dict)
     logins: dict[str, Login] = field(default_factory=dict)
     tokens: dict[str, OneTimeToken] = field(default_factory=dict)
@@ -63,6 +66,8 @@ class Rows:
     audit: dict[str, AuditEntry] = field(default_factory=dict)
     workers: dict[str, WorkerState] = field(default_factory=dict)
     keyed: dict[bytes, KeyedCall] = field(default_factory=dict)
+    files: dict[str, StoredFile] = field(default_factory=dict)
+    image_jobs: dict[str, ImageJob] = field(default_factory=dict)
     refuse_audit: Exception | None = None
     """Set it, and no change can be audited."""
 

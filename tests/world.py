@@ -3,35 +3,45 @@
 from dataclasses import replace
 from typing import Any
 
+from adapters.cache.memory import MemoryCache
 from application.account_store import KeyRecord, LoginRecord
 from application.accounts import AccountService
 from application.admission import Admission
+from application.answer_cache import AnswerCache
 from application.auditing import Auditor
 from application.call import Call
 from application.cancellation import Cancellation
 from application.catalog import CatalogService
 from application.chat import ChatService
 from application.completions import CompletionService
+from application.embeddings import EmbeddingService
+from application.files import FileService
 from application.generations import Generations
+from application.guardrails import Guardrails
 from application.idempotency import IdempotencyService
 from application.identity import IdentityService
+from application.image_jobs import ImageJobService
+from application.images import ImageService, ImageStudio
 from application.in_flight import InFlight
 from application.installation import Installation
 from application.keys import KeyService
 from application.limit_admin import LimitAdmin
 from application.logins import LoginService
 from application.mails import MailService
+from application.model_ports import Deployment
 from application.overview import Overview
 from application.passwords import PasswordRules
-from application.ports import Deployment
 from application.provider_admin import ProviderAdmin, ProviderState
 from application.revocation import RevocationWatch
+from application.routing import Router
 from application.second_factor import SecondFactorService
 from application.sessions import SessionService
+from application.summaries import Summaries
 from application.team_admin import TeamAdmin
 from application.teams import TeamService
 from application.usage import UsageService
 from application.user_admin import UserAdmin
+from domain.errors import ParleyError
 from domain.ledger import Kind, LedgerEntry
 from domain.session import Session
 from domain.usage import Price, PriceBook
@@ -40,6 +50,7 @@ from tests.fakes import (
     CountedCodes,
     FixedPrices,
     FrozenClock,
+    LettersCounted,
     MemoryBegin,
     MemoryCapacity,
     MemoryJournal,
@@ -54,6 +65,8 @@ from tests.fakes import (
     counting_ids,
     counting_secrets,
 )
+from tests.image_fakes import OPTIONS, ScriptedImages, Spawned
+from tests.memory_files import MemoryBlobs
 
 PRICES = PriceBook("v1", {"acme/large": Price(input=1_000_000, output=2_000_000)})
 """One nano-unit per input token and two per output token of `acme/large`; no other model has a price."""
@@ -70,15 +83,31 @@ class World:
         self.journal = MemoryJournal(self.begin)
         self.record = RecordingRecorder()
         self.signals = RecordingSignals()
-        self.models = MemoryModels(a_deployment(self.model), *more)
+        self.painter = ScriptedImages(self.begin)
+        self.models = MemoryModels(replace(a_deployment(self.model), images=self.painter, image_options=OPTIONS), *more)
         self.in_flight = InFlight()
         new_id = counting_ids()
         self.prices, self.capacity = FixedPrices(PRICES), MemoryCapacity(self.clock)
         self.admission = Admission(self.begin, self.capacity, self.prices, self.clock, self.record)
-        self.generations = Generations(self.journal, self.prices, self.clock, self.record, self.admission)
-        self.completions = CompletionService(self.models, self.generations)
+        self.guardrails = Guardrails([], self.record)
+        self.cache = AnswerCache(MemoryCache(self.clock), self.record)
+        self.generations = Generations(
+            self.journal, self.prices, self.clock, self.record, self.admission, self.guardrails, self.cache
+        )
+        self.router = Router(self.models, lambda: 0.5)
+        self.completions = CompletionService(self.router, self.generations)
+        self.embeddings = EmbeddingService(self.router, self.generations)
+        self.summaries = Summaries(self.begin, self.router, self.generations, self.clock, new_id)
         self.chat = ChatService(
-            self.begin, self.models, self.generations, self.in_flight, self.signals, self.clock, new_id
+            self.begin,
+            self.router,
+            self.generations,
+            self.in_flight,
+            self.signals,
+            self.clock,
+            new_id,
+            self.summaries,
+            LettersCounted(),
         )
         self.sessions = SessionService(self.begin, self.models, self.clock, new_id, self.signals)
         self.usage = UsageService(self.begin, self.clock)
@@ -87,12 +116,27 @@ class World:
         self.new_id, self.new_secret = new_id, counting_secrets()
         self.identity = IdentityService(self.begin, self.find_key, self.find_login, self.clock)
         self.revocations = RevocationWatch(self.identity, self.in_flight)
+        self._add_images()
         self._add_accounts()
         self._add_administration()
         with self.begin() as work:
             work.users.add(a_user())
             work.keys.add(a_key())
             work.sessions.add(a_session())
+
+    def _add_images(self) -> None:
+        self.blobs, self.spawned = MemoryBlobs(self.clock), Spawned()
+        self.defects: list[BaseException] = []
+        self.files = FileService(self.begin, self.blobs, self.clock)
+        self.studio = ImageStudio(self.router, self.generations, self.begin, self.blobs, self.clock, self.new_id)
+        self.images = ImageService(self.studio)
+        self.image_jobs = ImageJobService(
+            self.studio, self.in_flight, self.signals, self.spawned, self._report, most=1_000
+        )
+
+    def _report(self, error: BaseException, _request_id: str) -> ParleyError:
+        self.defects.append(error)
+        return ParleyError()
 
     def _add_accounts(self) -> None:
         self.passwords, self.vault, self.codes, self.mailer = (

@@ -3,7 +3,7 @@
 from geventhttpclient._parser import HTTPResponseParser
 
 _FINAL = 200
-_KEPT = frozenset({"content-type", "content-encoding", "retry-after", "x-request-id"})
+_KEPT = frozenset({"content-type", "content-encoding", "content-length", "retry-after", "x-request-id"})
 
 
 class Answer(HTTPResponseParser):

@@ -1,19 +1,24 @@
 """The configured providers and their models."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from time import monotonic
+from typing import Any
 
+from adapters.ai.breakers import Breaking
+from adapters.ai.credentials import Credential, Credentials
 from adapters.ai.deadlines import Deadlines
-from adapters.ai.decorators import Observed, Retrying
-from adapters.ai.echo import EchoModel
-from adapters.ai.openai_compatible import OpenAICompatible
-from adapters.ai.profile import Profile
-from adapters.ai.retries import RetryBudget
+from adapters.ai.decorators import Observed
+from adapters.ai.profile import Link, Profile
+from adapters.ai.retries import Retries, RetryBudget
+from adapters.ai.rotation import RotatingChat, RotatingEmbedder, RotatingImages, Rotation
+from adapters.ai.routes import Route, plans_of
 from adapters.ai.transport import Transport
-from application.ports import ChatModel, Deployment, Record
+from adapters.ai.wires import wire_of
+from application.model_ports import ChatModel, Deployment, Embedder, ImageMaker, Plan, Rest, plan_of
+from application.ports import Record
 from domain.completion import ModelCard
 from domain.errors import UnknownModel
 from domain.usage import Price
@@ -29,11 +34,15 @@ class ProviderConfig:
     name: str
     profile: Profile
     base_url: str = ""
-    credentials: tuple[str, ...] = field(default=(), repr=False)
+    credentials: tuple[Credential, ...] = ()
     models: tuple[str, ...] = (ANY,)
     deadlines: Deadlines = field(default_factory=Deadlines)
     ca_file: str | None = None
     """Authorities for its certificate, in place of the public ones."""
+    private: bool = False
+    """Whether its name may lead into a private network, though it does not look so."""
+    retries: Retries = field(default_factory=Retries)
+    breaking: Breaking = field(default_factory=Breaking)
 
     def allows(self, model: str) -> bool:
         return bool(model) and (ANY in self.models or model in self.models)
@@ -52,30 +61,61 @@ class ProviderConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelHealth:
+    """Implements `Health`."""
+
+    credentials: Credentials
+    model: str
+
+    def wait(self) -> float:
+        return self.credentials.wait(self.model)
+
+    def latency(self) -> float | None:
+        return self.credentials.latency(self.model)
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     config: ProviderConfig
+    credentials: Credentials
     chat: ChatModel
+    embedder: Embedder | None
+    images: ImageMaker | None
 
     def deployment(self, model: str) -> Deployment:
         name, profile = self.config.name, self.config.profile
-        return Deployment(f"{name}/{model}", name, model, self.chat, profile.card(model), profile.options)
+        return Deployment(
+            id=f"{name}/{model}",
+            provider=name,
+            name=model,
+            chat=self.chat,
+            card=profile.card(model),
+            options=profile.options,
+            embedder=self.embedder,
+            images=self.images if profile.makes_images(model) else None,
+            image_options=profile.images.options if profile.images else frozenset(),
+            health=ModelHealth(self.credentials, model),
+            drains=profile.on_disconnect == "drain",
+        )
 
 
 class Catalog:
-    """Implements `Models`."""
+    """Implements `Models`. A route whose targets are all off leads nowhere."""
 
-    def __init__(self, providers: Iterable[Provider]) -> None:
+    def __init__(self, providers: Iterable[Provider], routes: Iterable[Route] = ()) -> None:
         self._providers = {provider.config.name: provider for provider in providers}
         self._bare = _bare_names(self._providers.values())
+        self._routes = plans_of(routes, self._deployment)
 
-    def resolve(self, model: str) -> Deployment:
-        provider, _, name = model.partition("/")
-        found = self._providers.get(provider)
-        if found is not None and found.config.allows(name):
-            return found.deployment(name)
+    def resolve(self, model: str) -> Plan:
+        if model in self._routes:
+            return self._routes[model]
+        found = self._deployment(model)
+        if found is not None:
+            return plan_of(found)
         owners = self._bare.get(model, ())
         if len(owners) == 1:
-            return owners[0].deployment(model)
+            return plan_of(owners[0].deployment(model))
         raise UnknownModel(self._advice(model, owners), param="model")
 
     def default(self, provider: str | None = None) -> str:
@@ -97,6 +137,19 @@ class Catalog:
             (provider.config.name, card) for provider in self._providers.values() for card in provider.config.cards()
         ]
 
+    def routes(self) -> Sequence[Plan]:
+        return tuple(self._routes[name] for name in sorted(self._routes))
+
+    def rests(self) -> Iterator[Rest]:
+        """All credentials that are not called just now, and why."""
+        for provider in self._providers.values():
+            yield from provider.credentials.rests()
+
+    def _deployment(self, model: str) -> Deployment | None:
+        provider, _, name = model.partition("/")
+        found = self._providers.get(provider)
+        return found.deployment(name) if found is not None and found.config.allows(name) else None
+
     def _advice(self, model: str, owners: Sequence[Provider]) -> str:
         if owners:
             names = ", ".join(f"{owner.config.name}/{model}" for owner in owners)
@@ -109,24 +162,18 @@ def load_catalog(
     configured: Sequence[ProviderConfig],
     record: Record,
     *,
-    retries: int = 1,
-    retry_budget: float = 0.2,
+    routes: Iterable[Route] = (),
     connections: int = 400,
     before: Catalog | None = None,
 ) -> Catalog:
-    """`retries` is per call, `retry_budget` the share of calls that may be repeated.
+    """`connections` bounds those to one provider; fewer than generations at once would make some of them wait.
 
-    `connections` bounds those to one provider; fewer than there are generations at once would make some of them wait.
-    What is configured as it was `before` is taken over as it is. What is not lives on until its last call has ended.
+    What is configured as it was `before` is taken over as it is, with its connections, its retry budget and all that is
+    known of its credentials. What is not lives on until its last call has ended.
     """
-    providers = []
-    for config in configured:
-        kept = before.kept(config) if before is not None else None
-        if kept is None:
-            observed = Observed(_chat_model(config, record, connections), config.name, record, monotonic)
-            kept = Provider(config, Retrying(observed, RetryBudget(retry_budget), extra=retries))
-        providers.append(kept)
-    return Catalog(providers)
+    kept = [before.kept(config) if before is not None else None for config in configured]
+    providers = [old or _provider(config, record, connections) for config, old in zip(configured, kept, strict=True)]
+    return Catalog(providers, routes)
 
 
 def known_profiles() -> dict[str, Profile]:
@@ -146,14 +193,30 @@ def list_prices(configured: Iterable[ProviderConfig]) -> Mapping[str, Price]:
     return {f"{config.name}/{model}": price for config in configured for model, price in config.profile.prices.items()}
 
 
-def _chat_model(config: ProviderConfig, record: Record, connections: int) -> ChatModel:
-    profile = config.profile
-    if profile.wire == "echo":
-        return EchoModel()
-    transport = Transport(
-        config.base_url or profile.base_url, config.deadlines, size=connections, ca_file=config.ca_file
+def _provider(config: ProviderConfig, record: Record, connections: int) -> Provider:
+    profile, wire = config.profile, wire_of(config.profile)
+    address = config.base_url or profile.base_url or "http://localhost"
+    transport = Transport(address, config.deadlines, size=connections, ca_file=config.ca_file, private=config.private)
+    given = config.credentials or (Credential(""),)
+    links = [Link(transport, credential.secret, record, config.deadlines.heartbeat) for credential in given]
+    credentials = Credentials(config.name, given, config.breaking, monotonic, record)
+    observed = Observed(config.name, record, monotonic)
+    budget, extra = RetryBudget(config.retries.budget), config.retries.per_deployment
+    rotation = Rotation(credentials, observed, budget, extra)
+    embedders = _able(wire.embedder(profile, link) for link in links)
+    makers = _able(wire.images(profile, link) for link in links)
+    return Provider(
+        config,
+        credentials,
+        RotatingChat(rotation, [wire.chat(profile, link) for link in links]),
+        RotatingEmbedder(rotation, embedders) if embedders else None,
+        RotatingImages(rotation, makers) if makers else None,
     )
-    return OpenAICompatible(profile, transport, config.credentials, record, config.deadlines.heartbeat)
+
+
+def _able(clients: Iterable[Any]) -> list[Any]:
+    """A provider can do something with each of its credentials, or with none."""
+    return [client for client in clients if client is not None]
 
 
 def _bare_names(providers: Iterable[Provider]) -> dict[str, list[Provider]]:

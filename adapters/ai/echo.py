@@ -1,17 +1,26 @@
 """A model that repeats the last message of the user: for a first run without any key, and for tests."""
 
 import re
+import struct
 from bisect import bisect_right
 from collections.abc import Iterator
+from hashlib import sha256
+from math import hypot
 
 from gevent import sleep
 
+from adapters.ai.echo_images import EchoImages
+from adapters.ai.profile import Link, Profile
 from application.cancellation import Cancellation
+from application.model_ports import ChatModel, Embedder, ImageMaker
 from domain import tokens
 from domain.completion import Completion, Delta, JsonObject, Prompt
+from domain.embedding import EmbeddingPrompt, Embeddings, Input, as_messages, packed
+from domain.errors import UnsupportedParameter
 from domain.usage import Source, Usage
 
 SLOW = "slow"
+DIMENSIONS = 8
 _SLOW_SECONDS = 0.1
 _WORD = re.compile(r"\s*\S+|\s+\Z")
 
@@ -38,6 +47,39 @@ class EchoModel:
         yield [Delta([{"index": 0, "delta": role, "finish_reason": completion.finish}])]
         completion.text = ""
         yield completion
+
+
+class EchoEmbedder:
+    """Vectors of length 1 that say nothing: the same for the same input, with up to 8 `dimensions`."""
+
+    def embed(self, prompt: EmbeddingPrompt, cancellation: Cancellation) -> Embeddings:
+        dimensions = prompt.dimensions or DIMENSIONS
+        if dimensions > DIMENSIONS:
+            raise UnsupportedParameter(f"{prompt.model} has {DIMENSIONS} dimensions at most.", param="dimensions")
+        cancellation.check()
+        vectors = [_vector(text, dimensions) for text in prompt.inputs]
+        usage = Usage(input=tokens.estimate_messages(as_messages(prompt.inputs)), source=Source.PROVIDER)
+        return Embeddings(vectors, usage, prompt.model)
+
+
+class EchoWire:
+    """Implements `Wire`, without a wire."""
+
+    def chat(self, profile: Profile, link: Link) -> ChatModel:  # noqa: ARG002 - it needs neither
+        return EchoModel()
+
+    def embedder(self, profile: Profile, link: Link) -> Embedder | None:  # noqa: ARG002 - the same
+        return EchoEmbedder()
+
+    def images(self, profile: Profile, link: Link) -> ImageMaker | None:  # noqa: ARG002 - the same
+        return EchoImages()
+
+
+def _vector(text: Input, dimensions: int) -> bytes:
+    digest = sha256((text if isinstance(text, str) else repr(list(text))).encode()).digest()
+    numbers = [number / 2**31 - 1 for number in struct.unpack(f">{DIMENSIONS}I", digest)][:dimensions]
+    length = hypot(*numbers)
+    return packed([number / length for number in numbers])
 
 
 def _answer(prompt: Prompt) -> tuple[list[str], Completion]:

@@ -1,10 +1,10 @@
 """The catalog and the price book that are in force, and can be exchanged while calls run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from adapters.ai.catalog import Catalog
-from application.ports import Deployment
+from application.model_ports import Plan, Rest
 from domain.completion import ModelCard
 from domain.usage import PriceBook, Usage
 
@@ -37,7 +37,7 @@ class LiveCatalog:
         """By the book in force now; a call that has begun asks its own."""
         return self._now.book.cost(model, usage)
 
-    def resolve(self, model: str) -> Deployment:
+    def resolve(self, model: str) -> Plan:
         return self._now.catalog.resolve(model)
 
     def default(self, provider: str | None = None) -> str:
@@ -45,3 +45,9 @@ class LiveCatalog:
 
     def listed(self) -> Sequence[tuple[str, ModelCard]]:
         return self._now.catalog.listed()
+
+    def routes(self) -> Sequence[Plan]:
+        return self._now.catalog.routes()
+
+    def rests(self) -> Iterator[Rest]:
+        return self._now.catalog.rests()

@@ -19,10 +19,17 @@ def usage_of(raw: Any) -> Usage | None:
     if prompt is None or completion is None:
         return None
     cached = min(prompt, _cached(raw))
+    written = min(prompt - cached, _written(raw))
     reasoning = _count(_detail(raw, "completion_tokens_details", "reasoning_tokens")) or 0
     on_top = reasoning > completion or (reasoning and raw.get("total_tokens") == prompt + completion + reasoning)
     output = completion if on_top else completion - reasoning
-    return Usage(prompt - cached, cached, 0, output, reasoning, Source.PROVIDER)
+    return Usage(prompt - cached - written, cached, written, output, reasoning, Source.PROVIDER)
+
+
+def prompt_usage_of(raw: Any) -> Usage | None:
+    """Of what has a prompt and no completion."""
+    prompt = _count(raw.get("prompt_tokens")) if isinstance(raw, dict) else None
+    return None if prompt is None else Usage(input=prompt, source=Source.PROVIDER)
 
 
 def _cached(raw: dict[str, Any]) -> int:
@@ -36,6 +43,13 @@ def _cached(raw: dict[str, Any]) -> int:
         if count is not None:
             return count
     return 0
+
+
+def _written(raw: dict[str, Any]) -> int:
+    """OpenRouter's name for it, then Qwen's."""
+    names = ("cache_write_tokens", "cache_creation_input_tokens")
+    counts = (_count(_detail(raw, "prompt_tokens_details", name)) for name in names)
+    return next((count for count in counts if count is not None), 0)
 
 
 def _detail(raw: dict[str, Any], group: str, name: str) -> Any:

@@ -1,11 +1,17 @@
-"""What makes a provider different, as data."""
+"""What makes a provider different: its wire format, and everything else as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Protocol
 
-from domain.completion import ModelCard
+from adapters.ai.decoder import Decoder
+from adapters.ai.quirks import EmbeddingRules, Quirks
+from adapters.ai.transport import Transport
+from application.model_ports import ChatModel, Embedder, ImageMaker
+from application.ports import Record
+from domain.completion import Completion, ModelCard, Prompt
+from domain.provider_errors import ProviderError
 from domain.usage import NANO, Price
 
 OPENAI_OPTIONS = frozenset(
@@ -47,10 +53,6 @@ OPENAI_OPTIONS = frozenset(
 )
 """Every documented parameter of OpenAI's chat completion but `model`, `messages`, `stream` and `stream_options`."""
 
-Wire = Literal["openai", "echo"]
-REMOTE_WIRES: tuple[Wire, ...] = ("openai",)
-"""Those that a provider of one's own may speak, the usual one first."""
-
 
 def price(
     input: str,  # noqa: A002 - the classes of domain.usage
@@ -59,9 +61,50 @@ def price(
     cached_input: str | None = None,
     cache_write: str | None = None,
     reasoning: str | None = None,
+    image: str | None = None,
 ) -> Price:
-    """A list price in US dollars per million tokens, as decimal text: `price("0.15", "0.60")`."""
-    return Price(_nano(input), _nano(output), _optional(cached_input), _optional(cache_write), _optional(reasoning))
+    """A list price in US dollars per million tokens, and per image, as decimal text: `price("0.15", "0.60")`."""
+    others = (cached_input, cache_write, reasoning, image)
+    return Price(_nano(input), _nano(output), *map(_optional, others))
+
+
+OPENAI_IMAGE_OPTIONS = frozenset(
+    {
+        "background",
+        "moderation",
+        "output_compression",
+        "output_format",
+        "quality",
+        "safety_identifier",
+        "style",
+    }
+)
+"""The documented parameters of OpenAI's images, but for those that are Parley's own to decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRules:
+    """What a provider documents of making images. Everything has the value of OpenAI's own.
+
+    A model that is listed without the capability `images` makes none, whatever is said here.
+    """
+
+    wire: str = "openai"
+    options: frozenset[str] = OPENAI_IMAGE_OPTIONS
+    size: str = "size"
+    """What it calls the size."""
+    count: str = "n"
+    """What it calls the number of images."""
+    user: bool = True
+    """It takes `user`."""
+    per_request: int = 4
+    """Images in one request, at most: what one answer that holds all of them has room for."""
+    singly: tuple[str, ...] = ()
+    """How the names of models begin that make one image per request."""
+    asks_base64: bool = True
+    """It answers with the image itself when asked to, and not with its address."""
+    base64_unasked: tuple[str, ...] = ()
+    """How the names of models begin that answer so anyway, and refuse to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +119,8 @@ class Profile:
 
     name: str
     base_url: str
-    wire: Wire = "openai"
+    wire: "str | Wire" = "openai"
+    """The name of one of those in `wires`, or one that a provider brings along."""
     key_env: tuple[str, ...] = ()
     needs_key: bool = False
     default_model: str = ""
@@ -90,9 +134,71 @@ class Profile:
     """It answers 4xx to `stream_options`, so its streams are asked for without usage."""
     done_without_finish: bool = False
     """Its `[DONE]` proves a whole answer although no finish reason came before it."""
+    on_disconnect: Literal["cancel", "drain"] = "cancel"
+    """`drain` where an answer is billed to its end although nobody reads it."""
+    quirks: Quirks = field(default_factory=Quirks)
+    embeddings: EmbeddingRules | None = field(default_factory=EmbeddingRules)
+    """None where there are none."""
+    images: ImageRules | None = field(default_factory=ImageRules)
+    """None where there are none."""
 
     def card(self, model: str) -> ModelCard:
         return next((card for card in self.models if card.name == model), ModelCard(model))
+
+    def makes_images(self, model: str) -> bool:
+        """False for a model whose card says that it does not; what nobody has listed may do anything."""
+        return all("images" in card.capabilities for card in self.models if card.name == model)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One credential's way to a provider. An empty `key` sends none; a stream reports silence every `heartbeat` s."""
+
+    transport: Transport
+    key: str = field(repr=False)
+    record: Record
+    heartbeat: float
+
+
+class Wire(Protocol):
+    """How a provider is spoken to. What it cannot do, or a profile does not offer, is None."""
+
+    def chat(self, profile: "Profile", link: Link) -> ChatModel: ...
+
+    def embedder(self, profile: "Profile", link: Link) -> Embedder | None: ...
+
+    def images(self, profile: "Profile", link: Link) -> ImageMaker | None: ...
+
+
+class ChatFormat(Protocol):
+    """Chat over plain HTTP and Server-Sent Events, as pure functions; `HttpChat` does the rest."""
+
+    @property
+    def events(self) -> frozenset[bytes]:
+        """The names of SSE events that are known; the empty one is an event without a name."""
+        ...
+
+    def path(self, model: str, *, stream: bool) -> str:
+        """Behind the base URL."""
+        ...
+
+    def headers(self, key: str) -> Mapping[str, str]:
+        """Those that carry the credential, and what else this provider wants; `key` may be empty."""
+        ...
+
+    def encode(self, prompt: Prompt, profile: "Profile", *, stream: bool) -> bytes:
+        """The body. Raises UnsupportedParameter for what this wire cannot say, with the field's name in `param`."""
+        ...
+
+    def decode(self, body: bytes, prompt: Prompt, profile: "Profile") -> Completion:
+        """A whole answer. Raises UpstreamBadJson, or what the answer itself tells of a failure."""
+        ...
+
+    def decoder(self, prompt: Prompt, profile: "Profile") -> Decoder: ...
+
+    def refusal(self, status: int, body: bytes, retry_after: str | None) -> ProviderError:
+        """The error for an answer that is not 2xx; also for JSON that came with 200 in place of a stream."""
+        ...
 
 
 def _optional(text: str | None) -> int | None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from adapters.ai.catalog import known_profiles
 from adapters.ai.profile import OPENAI_OPTIONS, Profile
+from adapters.ai.quirks import EmbeddingRules
 from domain.completion import ModelCard
 from domain.usage import NANO, Price
 
@@ -24,11 +25,11 @@ def page() -> str:
 
 
 def _section(profile: Profile) -> str:
-    lines = [f"## {profile.name}", "", _source(profile), "", _options(profile), ""]
+    lines = [f"## {profile.name}", "", _source(profile), "", _options(profile), "", _further(profile), ""]
     if profile.models:
         lines += [
-            "| Model | Context window | Longest answer | Input | Cached input | Output |",
-            "|---|---|---|---|---|---|",
+            "| Model | Can | Context window | Longest answer | Input | Cached input | Output |",
+            "|---|---|---|---|---|---|---|",
         ]
         lines += [_row(card, profile.prices.get(card.name)) for card in profile.models]
     else:
@@ -56,6 +57,24 @@ def _options(profile: Profile) -> str:
     return "; ".join(parts) + "."
 
 
+def _further(profile: Profile) -> str:
+    """What else a caller notices."""
+    said = [_embeddings(profile.embeddings, built_in=profile.built_in)]
+    if profile.on_disconnect == "drain":
+        said.append("An answer is billed to its end although its reader has left.")
+    return " ".join(said)
+
+
+def _embeddings(rules: EmbeddingRules | None, *, built_in: bool) -> str:
+    if built_in:
+        return "Embeddings of eight dimensions that say nothing."
+    if rules is None:
+        return "No embeddings."
+    taken = _names(sorted(rules.options)) or "no parameters"
+    what = "texts or tokens" if rules.tokens else "texts"
+    return f"Embeddings of {what}, {rules.batch:,} in one request to it, with {taken}."
+
+
 def _names(options: list[str]) -> str:
     return ", ".join(f"`{option}`" for option in options)
 
@@ -64,6 +83,7 @@ def _row(card: ModelCard, price: Price | None) -> str:
     costs = (None, None, None) if price is None else (price.input, price.cached_input, price.output)
     cells = [
         f"`{card.name}`",
+        ", ".join(card.capabilities),
         _count(card.context_window),
         _count(card.max_output),
         *(_dollars(cost) for cost in costs),

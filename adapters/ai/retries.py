@@ -1,4 +1,14 @@
-"""How many failed calls may be repeated at the same time."""
+"""How many failed calls may be repeated, each and at the same time."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """`per_deployment` further calls after failures of a provider, `budget` is their share of all calls under way."""
+
+    per_deployment: int = 1
+    budget: float = 0.2
 
 
 class RetryBudget:

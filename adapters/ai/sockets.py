@@ -1,4 +1,7 @@
-"""Connections to one provider: opened within a deadline, reused while they are alive, verified by certificate."""
+"""Connections to one provider: opened within a deadline, reused while they are alive, verified by certificate.
+
+A new one goes to an address that was just checked; one that is reused goes where it went before.
+"""
 
 import errno
 import socket
@@ -15,8 +18,16 @@ from gevent.hub import get_hub
 from geventhttpclient.connectionpool import ConnectionPool, SSLConnectionPool
 
 from adapters.ai.address import Address
+from adapters.egress import AddressRefused, Destination, Resolved, resolved
 from application.cancellation import Cancellation
-from domain.provider_errors import ProviderError, UpstreamConnectTimeout, UpstreamDns, UpstreamTls, UpstreamUnreachable
+from domain.provider_errors import (
+    ProviderError,
+    UpstreamAddressRefused,
+    UpstreamConnectTimeout,
+    UpstreamDns,
+    UpstreamTls,
+    UpstreamUnreachable,
+)
 
 Got = TypeVar("Got")
 Socket = Any
@@ -28,8 +39,15 @@ class _Interrupted(Exception):
 
 
 class _Pooled:
-    """What both pools of geventhttpclient lack: a look at idle connections that neither waits nor minds high fds."""
+    """What both pools of geventhttpclient lack.
 
+    That is: addresses that were checked, and a look at idle connections that neither waits nor minds high fds.
+    """
+
+    near = False
+    """What a `Destination` says; the safe answer unless the pool is told otherwise."""
+    _connection_host: str
+    _connection_port: int
     _semaphore: Any
     _socket_queue: Any
 
@@ -47,6 +65,10 @@ class _Pooled:
 
     def after_connect(self, sock: Socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _resolve(self) -> list[Resolved]:
+        """The very addresses that are connected to next, each of them checked."""
+        return resolved(Destination(self._connection_host, self._connection_port, self.near))
 
     def _is_socket_alive(self, sock: Socket) -> bool:
         """An idle connection has nothing to say: readable means closed, or out of step."""
@@ -71,8 +93,16 @@ class _TlsPool(_Pooled, SSLConnectionPool):
 Pool = _PlainPool | _TlsPool
 
 
-def pool_for(address: Address, size: int, connect_seconds: float, ca_file: str | None = None) -> Pool:
+def pool_for(
+    address: Address, size: int, connect_seconds: float, ca_file: str | None = None, *, private: bool = False
+) -> Pool:
     """No proxy, whatever the environment says. `ca_file` replaces certifi's list of authorities."""
+    pool = _pool(address, size, connect_seconds, ca_file)
+    pool.near = private or address.near
+    return pool
+
+
+def _pool(address: Address, size: int, connect_seconds: float, ca_file: str | None) -> Pool:
     where = (address.host, address.port, address.host, address.port)
     if not address.tls:
         return _PlainPool(*where, size=size, connection_timeout=connect_seconds)
@@ -111,6 +141,8 @@ def connect_error(error: OSError) -> ProviderError:
         return UpstreamTls(f"The provider's certificate was not accepted: {error.reason or 'handshake failed'}.")
     if isinstance(error, socket.gaierror):
         return UpstreamDns()
+    if isinstance(error, AddressRefused):
+        return UpstreamAddressRefused()
     if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
         return UpstreamConnectTimeout()
     return UpstreamUnreachable()

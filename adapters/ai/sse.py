@@ -5,15 +5,16 @@ from domain.provider_errors import UpstreamEventTooLarge
 MAX_EVENT = 1024 * 1024
 _COMMENT = ord(":")
 _BOM = b"\xef\xbb\xbf"
-_NAMES = frozenset({b"", b"message", b"error"})
+NAMES = frozenset({b"", b"message", b"error"})
 
 
 class EventParser:
-    """Keeps one unfinished event, at most `limit` bytes of it. `dropped` counts events whose type is not known here."""
+    """Keeps one unfinished event, at most `limit` bytes of it. `dropped` counts events whose name is not of `names`."""
 
-    def __init__(self, limit: int = MAX_EVENT) -> None:
+    def __init__(self, limit: int = MAX_EVENT, names: frozenset[bytes] = NAMES) -> None:
         self.dropped = 0
         self._limit = limit
+        self._names = names
         self._started = False
         self._after_cr = False
         self._line = bytearray()
@@ -68,7 +69,7 @@ class EventParser:
         self._check(0)
 
     def _end(self, events: list[bytes]) -> None:
-        if self._name in _NAMES:
+        if self._name in self._names:
             events.append(self._lines[0] if len(self._lines) == 1 else b"\n".join(self._lines))
         else:
             self.dropped += 1

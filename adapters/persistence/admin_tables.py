@@ -77,6 +77,7 @@ price_changes = Table(
     Column("cached_input", BigInteger),
     Column("cache_write", BigInteger),
     Column("reasoning", BigInteger),
+    Column("image", BigInteger),
     Index("ix_price_changes_model", "model", "id"),
 )
 """Insert-only."""

@@ -12,7 +12,7 @@ from application.records import Settled, Turn
 from domain.ledger import Kind, LedgerEntry
 from domain.session import MessageState
 
-_CHANGED = ("message_count", "updated_at", "title", "active_request_id", "active_since")
+_CHANGED = ("message_count", "updated_at", "title", "active_request_id", "active_since", "conversation")
 _LOCK = (
     select(*(sessions.c[name] for name in ("id", "deleted_at", *_CHANGED)))
     .where(sessions.c.id.in_(bindparam("ids", expanding=True)))
@@ -60,6 +60,7 @@ class _OpenSession:
     title: str
     active_request_id: str | None
     active_since: datetime | None
+    conversation: str
     changed: bool = False
 
     def wants(self, record: Settled) -> bool:
@@ -74,6 +75,7 @@ class _OpenSession:
         self.message_count = answered
         self.updated_at = max(self.updated_at, ended_at)
         self.title = self.title or turn.title or ""
+        self.conversation = record.conversation
         return [
             _question(turn, final, asked),
             _answer(turn, record, final, answered) | {"created_at": ended_at},

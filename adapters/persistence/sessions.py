@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
 
-from adapters.persistence.tables import sessions
+from adapters.persistence.tables import session_summaries, sessions
 from domain.errors import NotFound
-from domain.session import Session, SessionConfig
+from domain.session import Session, SessionConfig, Strategy
 
 _FIELDS = tuple(name for column in sessions.c if (name := column.name) not in ("active_since", "deleted_at"))
 _SAVED = ("title", "provider", "model", "updated_at")
@@ -43,6 +43,7 @@ class SqlSessions:
     def delete(self, session_id: str, at: datetime) -> None:
         live = (sessions.c.id == session_id) & sessions.c.deleted_at.is_(None)
         self.connection.execute(update(sessions).where(live).values(deleted_at=at))
+        self.connection.execute(delete(session_summaries).where(session_summaries.c.session_id == session_id))
 
 
 def _text(config: SessionConfig) -> str:
@@ -50,4 +51,6 @@ def _text(config: SessionConfig) -> str:
 
 
 def _session(row: RowMapping) -> Session:
-    return Session(**{**row, "config": SessionConfig(**orjson.loads(row["config"]))})
+    config = orjson.loads(row["config"])
+    strategy = Strategy(config.get("context", Strategy.SLIDING))
+    return Session(**{**row, "config": SessionConfig(**{**config, "context": strategy})})

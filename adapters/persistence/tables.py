@@ -78,9 +78,21 @@ sessions = Table(
     Column("active_request_id", _ID),
     Column("active_since", Utc),
     Column("deleted_at", Utc),
+    Column("conversation", Name(255), nullable=False),
     Index("ix_sessions_user", "user_id", "id"),
     Index("ix_sessions_active", "active_request_id"),
 )
+
+session_summaries = Table(
+    "session_summaries",
+    metadata,
+    Column("session_id", _ID, primary_key=True),
+    Column("seq", Integer, nullable=False),
+    Column("messages", Integer, nullable=False),
+    Column("text", LongText, nullable=False),
+    Column("created_at", Utc, nullable=False),
+)
+"""What stands for messages of a session up to `seq`, and for how many."""
 
 messages = Table(
     "messages",
@@ -117,6 +129,7 @@ usage_ledger = Table(
     Column("cache_write", BigInteger, nullable=False),
     Column("output", BigInteger, nullable=False),
     Column("reasoning", BigInteger, nullable=False),
+    Column("images", Integer, nullable=False),
     Column("source", _WORD, nullable=False),
     Column("estimate_method", _WORD),
     Column("state", _WORD, nullable=False),
@@ -125,6 +138,7 @@ usage_ledger = Table(
     Column("charged", BigInteger),
     Column("price_version", _WORD, nullable=False),
     Column("streamed", Boolean, nullable=False),
+    Column("cache_hit", Boolean, nullable=False),
     Column("started_at", Utc, nullable=False),
     Column("day", Date, nullable=False),
     Column("duration_ms", BigInteger, nullable=False),

@@ -10,8 +10,10 @@ from adapters.persistence.audit import SqlAuditLog
 from adapters.persistence.budgets import SqlBudgets
 from adapters.persistence.credentials import SqlCredentials
 from adapters.persistence.errors import unavailable
+from adapters.persistence.files import SqlFiles
 from adapters.persistence.idempotency import SqlIdempotency
 from adapters.persistence.identities import SqlIdentities
+from adapters.persistence.image_jobs import SqlImageJobs
 from adapters.persistence.keys import SqlKeys
 from adapters.persistence.limit_book import SqlLimitBook
 from adapters.persistence.logins import SqlLogins
@@ -21,6 +23,7 @@ from adapters.persistence.outbox import SqlOutbox
 from adapters.persistence.price_changes import SqlPriceChanges
 from adapters.persistence.second_factors import SqlSecondFactors
 from adapters.persistence.sessions import SqlSessions
+from adapters.persistence.summaries import SqlSummaries
 from adapters.persistence.teams import SqlTeams
 from adapters.persistence.throttles import SqlThrottles
 from adapters.persistence.transaction import transaction
@@ -50,8 +53,11 @@ class SqlUnitOfWork:
     audit: SqlAuditLog
     workers: SqlWorkerStates
     idempotency: SqlIdempotency
+    files: SqlFiles
+    image_jobs: SqlImageJobs
     sessions: SqlSessions
     messages: SqlMessages
+    summaries: SqlSummaries
     turns: SqlTurns
     usage: SqlUsageLog
 
@@ -99,8 +105,11 @@ def _work(connection: Connection) -> SqlUnitOfWork:
         audit=SqlAuditLog(connection),
         workers=SqlWorkerStates(connection),
         idempotency=SqlIdempotency(connection),
+        files=SqlFiles(connection),
+        image_jobs=SqlImageJobs(connection),
         sessions=SqlSessions(connection),
         messages=SqlMessages(connection),
+        summaries=SqlSummaries(connection),
         turns=SqlTurns(connection),
         usage=SqlUsageLog(connection),
     )

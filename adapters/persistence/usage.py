@@ -75,7 +75,7 @@ def total_from(row: RowMapping) -> UsageTotal:
 
 
 def entry_from(row: RowMapping) -> LedgerEntry:
-    usage = Usage(**{name: row[name] for name in _TOKENS}, source=Source(row["source"]))
+    usage = Usage(**{name: row[name] for name in (*_TOKENS, "images")}, source=Source(row["source"]))
     plain = {name: row[name] for name in _ENTRY}
     return LedgerEntry(**{**plain, "kind": Kind(row["kind"]), "state": State(row["state"]), "usage": usage})
 
@@ -83,7 +83,7 @@ def entry_from(row: RowMapping) -> LedgerEntry:
 def row_from(entry: LedgerEntry) -> dict[str, Any]:
     usage = entry.usage
     row = {name: getattr(entry, name) for name in _ENTRY}
-    row |= {name: getattr(usage, name) for name in _TOKENS}
+    row |= {name: getattr(usage, name) for name in (*_TOKENS, "images")}
     row |= {"source": usage.source.value, "kind": entry.kind.value, "state": entry.state.value}
     return row
 

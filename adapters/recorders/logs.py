@@ -9,7 +9,10 @@ import structlog
 
 from application.facts import (
     BreakerChanged,
+    CredentialChanged,
     EventsDropped,
+    GuardrailFailed,
+    GuardrailHit,
     HttpServed,
     JournalApplied,
     JournalDegraded,
@@ -46,12 +49,15 @@ class LogRecorder:
             ModelCalled: self._model_called,
             EventsDropped: self._events_dropped,
             BreakerChanged: self._breaker_changed,
+            CredentialChanged: self._credential_changed,
             JournalApplied: self._journal_applied,
             JournalDegraded: self._journal_degraded,
             JournalRejected: self._journal_rejected,
             RedisRefused: self._redis_refused,
             LimiterFailed: self._limiter_failed,
             MailSent: self._mail_sent,
+            GuardrailHit: self._guardrail_hit,
+            GuardrailFailed: self._guardrail_failed,
         }
 
     def __call__(self, fact: object) -> None:
@@ -75,6 +81,8 @@ class LogRecorder:
             fields["key_id"] = fact.key_id
         if fact.client_request_id is not None:
             fields["client_request_id"] = fact.client_request_id
+        if fact.client_retry:
+            fields["client_retry"] = fact.client_retry
         if fact.overhead_seconds is not None:
             fields["overhead_ms"] = _ms(fact.overhead_seconds)
         if fact.upstream_seconds is not None:
@@ -106,6 +114,13 @@ class LogRecorder:
         event = "breaker_opened" if fact.open else "breaker_closed"
         self._warn(f"{event} {fact.resource}", event, {"resource": fact.resource, "reason": fact.reason})
 
+    def _credential_changed(self, fact: CredentialChanged) -> None:
+        event = "credential_works_again" if fact.state == "closed" else "credential_rests"
+        fields: _Fields = {"provider": fact.provider, "credential": fact.credential, "model": fact.model}
+        if fact.state != "closed":
+            fields |= {"state": fact.state, "seconds": round(fact.seconds, 1), "reason": fact.reason}
+        self._warn(f"{event} {fact.provider} {fact.credential} {fact.state}", event, fields)
+
     def _journal_applied(self, fact: JournalApplied) -> None:
         if fact.reaped:
             self._warn("journal_reaped", "journal_reaped", {"records": fact.records, "ms": _ms(fact.seconds)})
@@ -123,6 +138,14 @@ class LogRecorder:
 
     def _limiter_failed(self, fact: LimiterFailed) -> None:
         self._warn("limiter_failed", "limiter_failed", {"reason": fact.reason})
+
+    def _guardrail_hit(self, fact: GuardrailHit) -> None:
+        fields = {"rule": fact.rule, "action": fact.action, "side": fact.side}
+        self._warn(f"guardrail {fact.rule} {fact.side}", "guardrail_hit", fields)
+
+    def _guardrail_failed(self, fact: GuardrailFailed) -> None:
+        fields = {"rule": fact.rule, "reason": fact.reason, "blocked": fact.blocked}
+        self._warn(f"guardrail_failed {fact.rule}", "guardrail_failed", fields)
 
     def _mail_sent(self, fact: MailSent) -> None:
         if fact.outcome != "sent":

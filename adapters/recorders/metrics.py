@@ -39,6 +39,9 @@ class Metrics:
         self.events_dropped = self._counter("events_dropped", "Upstream events that were not relayed", "provider")
         self.breaker_open = self._gauge("breaker_open", "1 where any worker's breaker is open", "livemax", "resource")
         self.breaker_opened = self._counter("breaker_opened", "Times that a breaker opened", "resource")
+        self.credentials_resting = self._gauge(
+            "credentials_resting", "Credentials not called now", "livemax", "provider", "model", "state"
+        )
         self.journal_records = self._counter("journal_records", "Journal records moved into SQL")
         self.journal_reaped = self._counter("journal_reaped", "Journal records taken over from dead workers")
         self.journal_apply_seconds = self._histogram("journal_apply_seconds", "Duration of a move into SQL", _SHORT)
@@ -50,6 +53,9 @@ class Metrics:
         self.limiter_failed = self._counter("limiter_failed", "Requests that passed uncounted", "reason")
         self.limit_hits = self._counter("limit_hits", "Limits that calls met", "kind", "metric", "shadow")
         self.repeats = self._counter("repeated_requests", "Requests with an idempotency key that is taken", "outcome")
+        self.guardrail_hits = self._counter("guardrail_hits", "Matches of guardrails", "rule", "action", "side")
+        self.guardrail_failures = self._counter("guardrail_failures", "Guardrails that failed", "rule", "blocked")
+        self.cache_lookups = self._counter("cache_lookups", "Answers looked for in the cache", "hit")
         self.mails = self._counter("mails", "Attempts to send a mail", "kind", "outcome")
         self.in_flight = self._gauge("in_flight", "Generations running now", "livesum")
         self.workers = self._gauge("workers", "Worker processes alive", "livesum")

@@ -1,5 +1,6 @@
 """Facts become metrics. Runs several times per request, so every child is looked up once and then kept."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -9,7 +10,10 @@ from adapters.recorders.labels import Bounded
 from adapters.recorders.metrics import Metrics, new_registry
 from application.facts import (
     BreakerChanged,
+    CacheAsked,
     EventsDropped,
+    GuardrailFailed,
+    GuardrailHit,
     HttpServed,
     JournalApplied,
     JournalDegraded,
@@ -22,6 +26,7 @@ from application.facts import (
     RequestRepeated,
     TurnSettled,
 )
+from application.model_ports import Rest
 from domain.limits import Kind
 
 _MODELS = 200
@@ -77,6 +82,7 @@ class PrometheusRecorder:
         self._overhead = self.metrics.overhead_seconds.observe
         self._served: dict[tuple[str, str, int], tuple[_Add, _Add]] = {}
         self._models: dict[tuple[str, str], _Model] = {}
+        self._resting: set[tuple[str, str, str]] = set()
         self._take: Mapping[type, Callable[[Any], None]] = {
             HttpServed: self._http_served,
             TurnSettled: self._turn_settled,
@@ -91,6 +97,9 @@ class PrometheusRecorder:
             LimitHit: self._limit_hit,
             MailSent: self._mail_sent,
             RequestRepeated: self._request_repeated,
+            GuardrailHit: self._guardrail_hit,
+            GuardrailFailed: self._guardrail_failed,
+            CacheAsked: self._cache_asked,
         }
 
     def __call__(self, fact: object) -> None:
@@ -101,6 +110,18 @@ class PrometheusRecorder:
     def know(self, models: Iterable[str]) -> None:
         """Let these ids be label values too."""
         self._known.allow(models)
+
+    def count_rests(self, rests: Iterable[Rest]) -> None:
+        """Those of this moment; what was counted before and rests no more is 0 from now on."""
+        counted = Counter((self._provider(it.provider), self._model_of(it), it.state) for it in rests)
+        for labels in self._resting - counted.keys():
+            self.metrics.credentials_resting.labels(*labels).set(0)
+        for labels, number in counted.items():
+            self.metrics.credentials_resting.labels(*labels).set(number)
+        self._resting = set(counted)
+
+    def _model_of(self, rest: Rest) -> str:
+        return rest.model if rest.model == "*" else self._known(f"{rest.provider}/{rest.model}")
 
     def _http_served(self, fact: HttpServed) -> None:
         count, observe = self._served.get((fact.method, fact.route, fact.status)) or self._serve(fact)
@@ -167,6 +188,15 @@ class PrometheusRecorder:
 
     def _request_repeated(self, fact: RequestRepeated) -> None:
         self.metrics.repeats.labels(self._reason(fact.outcome)).inc()
+
+    def _guardrail_hit(self, fact: GuardrailHit) -> None:
+        self.metrics.guardrail_hits.labels(self._reason(fact.rule), fact.action, fact.side).inc()
+
+    def _guardrail_failed(self, fact: GuardrailFailed) -> None:
+        self.metrics.guardrail_failures.labels(self._reason(fact.rule), "yes" if fact.blocked else "no").inc()
+
+    def _cache_asked(self, fact: CacheAsked) -> None:
+        self.metrics.cache_lookups.labels("yes" if fact.hit else "no").inc()
 
     def _journal_rejected(self, _: JournalRejected) -> None:
         self.metrics.journal_rejected.inc()

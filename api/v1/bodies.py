@@ -1,6 +1,6 @@
 """Answers that are written per request or per event, put together by hand because they are on the hot path."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from api.answer import Answer, json_answer
 from api.trace import current_trace
@@ -57,16 +57,36 @@ def chat_body(answer: ChatAnswer) -> dict[str, Any]:
             "cost": money(answer.cost),
             "source": usage.source,
         },
-        "context": {"tokens": context.tokens, "dropped_messages": context.dropped_messages},
+        "context": {
+            "tokens": context.tokens,
+            "dropped_messages": context.dropped_messages,
+            "summarized_messages": context.summarized_messages,
+            "method": context.method,
+        },
     }
 
 
-def paid_answer(body: bytes, answer: CompletionAnswer | ChatAnswer) -> Answer:
+class Paid(Protocol):
+    """What an answer tells of the call that it came from."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def cost(self) -> int | None: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def upstream_ms(self) -> int: ...
+
+
+def paid_answer(body: bytes, answer: Paid) -> Answer:
     """With the headers that tell what was served by whom, how often it was tried, and what it cost."""
     current_trace().upstream_ms = answer.upstream_ms
     response = json_answer(body)
     served_by(response, answer.model)
     response.headers.add("X-Parley-Attempts", str(answer.attempts))
+    if isinstance(answer, CompletionAnswer) and answer.cache_hit:
+        response.headers.add("X-Parley-Cache", "hit")
     if answer.cost is not None:
         response.headers.add("X-Parley-Cost", f"{answer.cost / NANO:.9f}")
     return response

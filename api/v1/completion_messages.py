@@ -1,6 +1,9 @@
 """The messages of a chat completion: who may say what, by role. JSON Schemas, for the document and for the checks."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from domain.completion import JsonObject
 
 Schema = dict[str, Any]
 
@@ -29,7 +32,8 @@ def array(items: Schema, most: int, least: int = 0) -> Schema:
 
 
 def nullable(schema: Schema) -> Schema:
-    if "type" in schema and "oneOf" not in schema:
+    # Generators of clients make names of an enum's values; one of a boolean may stand alone only.
+    if "type" in schema and "oneOf" not in schema and (schema["type"] != "boolean" or "enum" not in schema):
         nothing = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
         return {**schema, "type": [schema["type"], "null"], **nothing}
     return {"anyOf": [*schema.get("anyOf", [schema]), {"type": "null"}]}
@@ -69,6 +73,8 @@ def _message(content: Schema | None, *required: str, roles: tuple[str, ...], **m
     return closed({**properties, **members}, "role", *required)
 
 
+_FUNCTION = {"name": _NAME, "arguments": text(1_000_000)}
+_DROPPED: Schema = {"description": "Of an answer that is sent back, partly OpenAI's SDKs' own. Not passed on."}
 _CALL = {"id": text(256), "index": {"type": "integer", "minimum": 0}}
 
 MESSAGE_SCHEMAS: dict[str, Schema] = {
@@ -95,10 +101,11 @@ MESSAGE_SCHEMAS: dict[str, Schema] = {
         },
     ),
     "AssistantPart": tagged("type", {"text": "TextPart", "refusal": "RefusalPart"}),
-    "FunctionCall": closed({"name": _NAME, "arguments": text(1_000_000)}, "name", "arguments"),
+    "FunctionCall": closed(_FUNCTION, "name", "arguments"),
+    "CalledFunction": closed({**_FUNCTION, "parsed_arguments": _DROPPED}, "name", "arguments"),
     "CustomCall": closed({"name": _NAME, "input": text(1_000_000)}, "name", "input"),
     "FunctionToolCall": closed(
-        {**_CALL, "type": only("function"), "function": ref("FunctionCall")}, "id", "type", "function"
+        {**_CALL, "type": only("function"), "function": ref("CalledFunction")}, "id", "type", "function"
     ),
     "CustomToolCall": closed({**_CALL, "type": only("custom"), "custom": ref("CustomCall")}, "id", "type", "custom"),
     "ToolCall": tagged("type", {"function": "FunctionToolCall", "custom": "CustomToolCall"}),
@@ -117,6 +124,8 @@ MESSAGE_SCHEMAS: dict[str, Schema] = {
         reasoning_details=nullable(array(FREE, 1_000)),
         prefix=nullable({"type": "boolean"}),
         partial=nullable({"type": "boolean"}),
+        images=_DROPPED,
+        parsed=_DROPPED,
     ),
     "ToolMessage": _message(_content("TextPart"), "content", "tool_call_id", roles=("tool",), tool_call_id=text(256)),
     "FunctionMessage": _message(nullable(_TEXT), "content", "name", roles=("function",)),
@@ -132,3 +141,31 @@ MESSAGE_SCHEMAS: dict[str, Schema] = {
         },
     ),
 }
+
+
+def sent_back(messages: list[JsonObject]) -> list[JsonObject]:
+    """`messages`, which have been checked, without what is only in answers. The given ones stay as they are."""
+    return [_plain(message) for message in messages] if any(map(_is_enriched, messages)) else messages
+
+
+_ENRICHMENTS = frozenset({"images", "parsed", "parsed_arguments"})
+
+
+def _is_enriched(message: JsonObject) -> bool:
+    if "parsed" in message or "images" in message:
+        return True
+    return any("parsed_arguments" in call.get("function", ()) for call in message.get("tool_calls") or ())
+
+
+def _plain(message: JsonObject) -> JsonObject:
+    plain = _without(message)
+    if plain.get("tool_calls"):
+        plain["tool_calls"] = [
+            {**call, "function": _without(call["function"])} if "function" in call else call
+            for call in plain["tool_calls"]
+        ]
+    return plain
+
+
+def _without(holder: Mapping[str, Any]) -> JsonObject:
+    return {name: value for name, value in holder.items() if name not in _ENRICHMENTS}

@@ -14,9 +14,11 @@ from api.v1.completion_messages import (
     nullable,
     only,
     ref,
+    sent_back,
     tagged,
     text,
 )
+from application.completions import CompletionOrder
 from domain.completion import JsonObject
 from domain.errors import InvalidRequest, TooManyMessages, UnknownField
 
@@ -37,6 +39,7 @@ def _integer(least: int, most: int) -> Schema:
 
 
 _PARAMETERS: dict[str, Schema] = {
+    "models": array(MODEL, 8),
     "audio": ref("AudioOptions"),
     "frequency_penalty": _number(-2, 2),
     "function_call": {"anyOf": [only("none", "auto"), ref("FunctionName")]},
@@ -160,7 +163,7 @@ _REFUSED = re.compile(
 """Destinations, credentials and callbacks under any of their names, written without `_` and `-` in lower case."""
 
 _REQUIRED = ("model", "messages")
-_NOT_OPTIONS = frozenset({"model", "messages", "stream", "stream_options"})
+_NOT_OPTIONS = frozenset({"model", "models", "messages", "stream", "stream_options"})
 _compiler = Compiler(COMPLETION_SCHEMAS)
 _CHECKS = {
     name: _compiler.check(schema)
@@ -170,11 +173,9 @@ _CHECKS = {
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """`options` are the parameters that were given a value; `usage` is `stream_options.include_usage` if given."""
+    """The order has the parameters that were given a value; `usage` is `stream_options.include_usage` if given."""
 
-    model: str
-    messages: list[JsonObject]
-    options: dict[str, Any]
+    order: CompletionOrder
     streamed: bool
     usage: bool | None
 
@@ -191,7 +192,9 @@ def completion_request(body: Any) -> CompletionRequest:
             raise InvalidRequest(f"{name}: is required.", param=name)
     options = _options(body)
     usage = (body.get("stream_options") or {}).get("include_usage")
-    return CompletionRequest(body["model"], body["messages"], options, bool(body.get("stream")), usage)
+    models = tuple(dict.fromkeys([body["model"], *(body.get("models") or ())]))
+    order = CompletionOrder(models, sent_back(body["messages"]), options)
+    return CompletionRequest(order, bool(body.get("stream")), usage)
 
 
 def _options(body: JsonObject) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def _completed(completions: CompletionService, asked: CompletionRequest) -> Answ
     principal = current_principal()
     with begin_call(streamed=asked.streamed) as paid:
         if not asked.streamed:
-            answer = completions.complete(principal, asked.model, asked.messages, asked.options, paid.call)
+            answer = completions.complete(principal, asked.order, paid.call)
             return paid_answer(orjson.dumps(completion_body(answer)), answer)
-        stream = completions.stream(principal, asked.model, asked.messages, asked.options, paid.call)
+        stream = completions.stream(principal, asked.order, paid.call)
         chunks = CompletionChunks(stream, paid.began_at, usage=asked.usage)
         return stream_answer(stream, paid, chunks.pieces(), chunks.refusal)

@@ -18,7 +18,7 @@ NAME_LENGTH = 200
 MODEL_LENGTH = 200
 HIGHEST_PRICE = 1_000_000
 
-_CLASSES = ("input", "output", "cached_input", "cache_write", "reasoning")
+_CLASSES = ("input", "output", "cached_input", "cache_write", "reasoning", "image")
 _PRICE = note("Per million tokens; null when this class has no price of its own.")
 _ADDRESS = note(
     "In place of the provider's usual address. https, or http to this machine and to private networks.",
@@ -99,11 +99,12 @@ class PriceIn(Strict):
     """`input` and `output` with what differs from them, or `remove` alone."""
 
     model = Word(MODEL_LENGTH, required=True, metadata=note("`provider/model`", example="openai/gpt-4o-mini"))
-    input = _per_million("Per million tokens; required unless `remove` is true.")
-    output = _per_million("Per million tokens; required unless `remove` is true.")
+    input = _per_million("Per million tokens; required without `image`, unless `remove` is true.")
+    output = _per_million("Per million tokens; required without `image`, unless `remove` is true.")
     cached_input = _per_million("As `input` when it is not named.")
     cache_write = _per_million("As `input` when it is not named.")
     reasoning = _per_million("As `output` when it is not named.")
+    image = _per_million("Per image that the model makes; its tokens then cost nothing that is not named.")
     remove = StrictBoolean(
         load_default=False,
         metadata=note("Take it back: what the file or the provider's list says counts again."),
@@ -116,6 +117,8 @@ class PriceIn(Strict):
             if named:
                 raise ma.ValidationError("Nothing goes along with it.", "remove")
             return {"model": fields["model"], "price": None}
+        if "image" in named:
+            named = {"input": 0, "output": 0, **named}
         for name in ("input", "output"):
             if name not in named:
                 raise ma.ValidationError("Missing data for required field.", name)
@@ -128,6 +131,7 @@ class ClassesOut(Output):
     cache_write = Money(required=True, allow_none=True, metadata=_PRICE)
     output = Money(required=True, allow_none=True, metadata=_PRICE)
     reasoning = Money(required=True, allow_none=True, metadata=_PRICE)
+    image = Money(required=True, allow_none=True, metadata=note("Per image; null where tokens are billed."))
 
 
 class PriceOut(ClassesOut):

@@ -8,7 +8,7 @@ from marshmallow import validate
 from api.v1.blueprint import Output, Strict
 from api.v1.fields import QueryInteger, StrictBoolean, StrictFloat, Time, Word, note
 from application.sessions import SessionDraft
-from domain.session import TITLE_LENGTH, SessionConfig
+from domain.session import TITLE_LENGTH, SessionConfig, Strategy
 
 TEXT_LENGTH = 200_000
 PAGE = 100
@@ -28,6 +28,14 @@ class ConfigIn(Strict):
         strict=True,
         validate=validate.Range(0, 1_000),
         metadata=note("How many earlier messages a turn sends along at most."),
+    )
+    context = ma.fields.Enum(
+        Strategy,
+        by_value=True,
+        metadata=note(
+            "What becomes of messages that do not fit any more: they stay behind (`sliding`), a summary by a model "
+            "is sent in their place (`summary`), or the turn is refused (`error`)."
+        ),
     )
 
 
@@ -61,6 +69,7 @@ class ConfigOut(Output):
     top_p = ma.fields.Float(required=True, allow_none=True)
     system_prompt = ma.fields.String(required=True, allow_none=True)
     history = ma.fields.Integer(required=True)
+    context = ma.fields.Enum(Strategy, by_value=True, required=True)
 
 
 class SessionOut(Output):
@@ -140,8 +149,14 @@ class ChatUsageOut(Output):
 
 
 class ContextOut(Output):
-    tokens = ma.fields.Integer(required=True, metadata=note("What the model was sent, estimated."))
+    tokens = ma.fields.Integer(required=True, metadata=note("What the model was sent."))
     dropped_messages = ma.fields.Integer(required=True, metadata=note("Earlier messages that it was not sent."))
+    summarized_messages = ma.fields.Integer(
+        required=True, metadata=note("Earlier messages that it was sent a summary of.")
+    )
+    method = ma.fields.String(
+        required=True, metadata=note("How tokens were counted: the name of a tokenizer, or the estimate `chars/4`.")
+    )
 
 
 class ChatAnswerOut(Output):

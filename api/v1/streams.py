@@ -19,16 +19,18 @@ from api.trace import current_trace
 from api.v1.bodies import chat_body, completion_usage, served_by
 from application.chat import ChatAnswer
 from application.completions import CompletionAnswer
-from application.generations import Stream
+from application.stream import Stream
 from domain.errors import ParleyError
 
 EVENTS = "text/event-stream; charset=utf-8"
 LINES = "application/x-ndjson"
 
 PING = b": ping\n\n"
+PING_EVENT = b'event: ping\ndata: {"type":"ping"}\n\n'
 DONE = b"data: [DONE]\n\n"
 _NO_TEXT = b'{"text":""}\n'
 """A heartbeat that a reader of JSON lines takes for what it is."""
+_HEARTBEATS = frozenset({PING, PING_EVENT, _NO_TEXT})
 
 Pieces = Iterator[bytes]
 Ended = TypeVar("Ended", CompletionAnswer, ChatAnswer)
@@ -71,7 +73,7 @@ def _kept(pieces: Pieces, stream: Stream[Any], keeper: Keeper) -> Pieces:
     """The same, kept for repeats: as a whole, or as the error, before the last piece is out."""
     try:
         for piece in pieces:
-            if piece is not PING and piece is not _NO_TEXT:
+            if piece not in _HEARTBEATS:
                 keeper.add(piece)
             if stream.finished:
                 keeper.keep()
@@ -103,6 +105,8 @@ def stream_answer(
     answer.fixed = STREAM_HEADERS
     served_by(answer, stream.model)
     answer.headers.add("X-Parley-Attempts", str(stream.attempts))
+    if stream.cache_hit:
+        answer.headers.add("X-Parley-Cache", "hit")
     current_trace().upstream_ms = stream.first_event_ms
     return answer
 
@@ -114,18 +118,18 @@ class CompletionChunks:
     """`usage` as the client asked: True puts `"usage": null` into every chunk, as OpenAI does; False leaves it out."""
 
     def __init__(self, stream: Stream[CompletionAnswer], created: int, *, usage: bool | None) -> None:
-        fields = {"id": stream.request_id, "object": "chat.completion.chunk", "created": created, "model": stream.model}
         self._stream = stream
-        self._head = b"data: " + _dumps(fields)[:-1] + b',"choices":'
+        self._created = created
         self._tail = b',"usage":null}\n\n' if usage else b"}\n\n"
         self._usage = usage
 
     def pieces(self) -> Pieces:
-        head, tail = self._head, self._tail
+        head, tail = b"", self._tail
         for item in self._stream:
             if isinstance(item, CompletionAnswer):
                 yield self._closing(item)
             elif item:
+                head = head or self._head()
                 yield b"".join([head + _dumps(delta.choices) + tail for delta in item])
             else:
                 yield PING
@@ -133,13 +137,19 @@ class CompletionChunks:
     def refusal(self, error: ParleyError) -> bytes:
         choice = {"index": 0, "delta": {}, "finish_reason": "error"}
         told = _dumps(envelope(error, self._stream.request_id))
-        return self._head + _dumps([choice]) + b',"error":' + told + b"}\n\n"
+        return self._head() + _dumps([choice]) + b',"error":' + told + b"}\n\n"
 
     def _closing(self, answer: CompletionAnswer) -> bytes:
         if self._usage is False:
             return DONE
         rest = {"usage": completion_usage(answer.usage, answer.cost), **answer.completion.extra}
-        return self._head + b"[]," + _dumps(rest)[1:] + b"\n\n" + DONE
+        return self._head() + b"[]," + _dumps(rest)[1:] + b"\n\n" + DONE
+
+    def _head(self) -> bytes:
+        """Who answers is certain once the first delta is in."""
+        stream = self._stream
+        fields = {"object": "chat.completion.chunk", "created": self._created, "model": stream.model}
+        return b"data: " + _dumps({"id": stream.request_id, **fields})[:-1] + b',"choices":'
 
 
 # ── our own dialects ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -57,6 +57,8 @@ class RecordOut(Output):
     session_id = ma.fields.String(required=True, allow_none=True)
     state = ma.fields.String(required=True, validate=validate.OneOf([str(state) for state in State]))
     streamed = ma.fields.Boolean(required=True)
+    cache_hit = ma.fields.Boolean(required=True, metadata=note("Answered from the cache; no provider was called."))
+    images = ma.fields.Integer(required=True, attribute="usage.images")
     prompt_tokens = ma.fields.Integer(required=True, attribute="usage.prompt_tokens")
     completion_tokens = ma.fields.Integer(required=True, attribute="usage.completion_tokens")
     total_tokens = ma.fields.Integer(required=True, attribute="usage.total_tokens")

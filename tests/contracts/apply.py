@@ -232,6 +232,27 @@ class ConversationContract(Populated):
             assert [message.seq for message in work.messages.page("sess_1", 2, 1)] == [2, 3]
             assert [message.seq for message in work.messages.page("sess_1", 2, 3)] == [4]
 
+    @pytest.mark.parametrize("together", [True, False])
+    @pytest.mark.parametrize(
+        ("second", "kept"),
+        [
+            ({"conversation": "acme:c-2"}, "acme:c-2"),
+            ({"conversation": ""}, ""),
+            ({"conversation": "", "complete": False}, ""),
+            ({"conversation": "", "complete": False, "answer": ""}, "acme:c-1"),
+        ],
+    )
+    def test_a_session_remembers_who_keeps_its_conversation_until_a_turn_is_told_to_somebody_else_or_cut(
+        self, populated, apply, together, second, kept
+    ):
+        batch = [a_settled(session=True, conversation="acme:c-1"), a_second_turn(**second)]
+        for records in [batch] if together else [[record] for record in batch]:
+            apply(records)
+        apply(batch[:1])
+
+        with populated() as work:
+            assert work.sessions.get("sess_1", "usr_1").conversation == kept
+
     def test_time_never_runs_backwards_in_a_session(self, populated, apply):
         apply([a_settled(session=True, ended_at=NOW + timedelta(hours=1)), a_second_turn(ended_at=NOW)])
 

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 
 from domain.errors import NotFound
-from domain.session import SessionConfig
+from domain.session import SessionConfig, Strategy, Summary
 from tests.builders import NOW, a_session, a_user
 from tests.contracts.populated import EMOJI, LATER, Populated
 from tests.contracts.users_and_keys import KeysContract, UsersContract
@@ -31,7 +32,7 @@ class TransactionContract:
 
 class SessionsContract(Populated):
     def test_a_session_comes_back_as_it_was_stored(self, populated):
-        config = SessionConfig(temperature=0.7, max_tokens=512, top_p=0.9, system_prompt=EMOJI, history=3)
+        config = SessionConfig(0.7, 512, 0.9, system_prompt=EMOJI, history=3, context=Strategy.SUMMARY)
         session = a_session(id="sess_2", title=EMOJI, config=config)
         with populated() as work:
             work.sessions.add(session)
@@ -76,6 +77,42 @@ class SessionsContract(Populated):
                 work.sessions.get("sess_1", "usr_1")
 
 
+def a_summary(**fields: Any) -> Summary:
+    return Summary(**{"session_id": "sess_1", "seq": 8, "messages": 6, "text": EMOJI, "created_at": NOW, **fields})
+
+
+class SummariesContract(Populated):
+    def test_a_summary_comes_back_as_it_was_stored(self, populated):
+        with populated() as work:
+            assert work.summaries.get("sess_1") is None
+            work.summaries.put(a_summary())
+
+        with populated() as work:
+            assert work.summaries.get("sess_1") == a_summary()
+            assert work.summaries.get("sess_2") is None
+
+    def test_a_summary_gives_way_to_one_that_covers_more_and_to_no_other(self, populated):
+        longer = a_summary(seq=12, messages=10, text="More.", created_at=LATER)
+        for summary in (a_summary(), longer, a_summary(), replace(longer, text="Another.")):
+            with populated() as work:
+                work.summaries.put(summary)
+
+        with populated() as work:
+            assert work.summaries.get("sess_1") == longer
+
+    def test_a_session_that_is_gone_has_no_summary_and_gets_none(self, populated):
+        with populated() as work:
+            work.summaries.put(a_summary())
+            work.sessions.delete("sess_1", NOW)
+        with populated() as work:
+            work.summaries.put(a_summary(seq=20))
+            work.summaries.put(a_summary(session_id="sess_9"))
+
+        with populated() as work:
+            assert work.summaries.get("sess_1") is None
+            assert work.summaries.get("sess_9") is None
+
+
 class TurnsContract(Populated):
     def test_one_turn_at_a_time_has_the_session(self, populated):
         with populated() as work:
@@ -113,6 +150,12 @@ class EmptyUsageContract(Populated):
 
 
 class UnitOfWorkContract(
-    TransactionContract, UsersContract, KeysContract, SessionsContract, TurnsContract, EmptyUsageContract
+    TransactionContract,
+    UsersContract,
+    KeysContract,
+    SessionsContract,
+    SummariesContract,
+    TurnsContract,
+    EmptyUsageContract,
 ):
     """Everything above."""

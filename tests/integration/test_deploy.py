@@ -47,6 +47,8 @@ def provider(tmp_path_factory) -> Iterator[ScriptedProvider]:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory, provider) -> Iterator[Gateway]:
     config = f'[providers.scripted]\nbase_url = "{provider.base_url}"\n'
+    config += f'[providers.refusing]\nbase_url = "{provider.base_url}"\n'
+    config += '[guardrails.greetings]\nwords = ["hello"]\naction = "note"\non = ["input"]\n'
     config += '[prices."scripted/ok-n-5"]\ninput = 1\noutput = 2\n'
     it = Gateway(tmp_path_factory.mktemp("gateway"), config=config + FAST).start()
     yield it
@@ -297,8 +299,10 @@ def scrape(gateway: Gateway) -> bytes:
 
 def traffic(gateway: Gateway) -> None:
     """A little of everything that the dashboard shows."""
-    for model, stream in [("ok-n-5", True), ("ok-n-5", False), ("ok", True), ("rst", False), ("unknown-events", True)]:
-        body = {"model": f"scripted/{model}", "stream": stream, "messages": [{"role": "user", "content": "hello"}]}
+    calls = [("ok-n-5", True), ("ok-n-5", False), ("ok", True), ("rst", False), ("unknown-events", True)]
+    calls = [(f"scripted/{model}", stream) for model, stream in calls] + [("refusing/auth", False)]
+    for model, stream in calls:
+        body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "hello"}]}
         with asked(direct(gateway.port), "POST", CHAT, json.dumps(body).encode(), headers_of(gateway)) as answer:
             answer.read()
     assert gateway.call("GET", "/sessions/sess_none")[0] == 404
@@ -335,8 +339,9 @@ def test_dashboard_and_alerts_name_only_metrics_and_labels_that_exist(gateway):
     samples = [
         sample for family in text_string_to_metric_families(scrape(gateway).decode()) for sample in family.samples
     ]
-    known = {sample.name for sample in samples} | {"parley_redis_refused_total", "parley_limiter_failed_total"}
-    labels = {label for sample in samples for label in sample.labels} | {"job"}
+    rare = {"parley_redis_refused_total", "parley_limiter_failed_total", "parley_guardrail_failures_total"}
+    known = {sample.name for sample in samples} | rare
+    labels = {label for sample in samples for label in sample.labels} | {"job", "blocked"}
     text = "\n".join(QUERIES.values()) + (DEPLOY / "prometheus/alerts.yml").read_text()
 
     assert set(re.findall(r"\bparley_\w+", text)) - known == set()

@@ -20,10 +20,18 @@ import importlib, json, pkgutil, sys
 import parley_client
 from parley_client import AuthenticatedClient
 from parley_client.api.chat import send_message
+from parley_client.api.embeddings import create_embeddings
+from parley_client.api.files import get_file_content, list_files
+from parley_client.api.images import create_image_job, create_images, get_image_job
 from parley_client.api.keys import get_own_key
+from parley_client.api.messages import count_message_tokens, create_message
+from parley_client.api.responses import create_response
 from parley_client.api.sessions import create_session, get_session, list_messages
 from parley_client.api.usage import get_usage
-from parley_client.models import ChatRequest, Error, SessionRequest
+from parley_client.models import (
+    ChatRequest, EmbeddingRequest, Error, ImageJobRequest, ImageRequest, MessagesCountRequest, MessagesError,
+    MessagesRequest, MessagesUserTurn, ResponseRequest, SessionRequest,
+)
 
 for module in pkgutil.walk_packages(parley_client.__path__, "parley_client."):
     importlib.import_module(module.name)
@@ -35,6 +43,21 @@ with AuthenticatedClient(base_url=url, token=token) as client:
     messages = list_messages.sync(session.id, client=client)
     refused = get_session.sync("sess_nobody", client=client)
     usage = get_usage.sync(client=client)
+    embeddings = create_embeddings.sync(client=client, body=EmbeddingRequest(model="echo/echo", input_=["a", "b"]))
+    images = create_images.sync(client=client, body=ImageRequest(model="echo/echo", prompt="a cat", n=2))
+    job = create_image_job.sync(client=client, body=ImageJobRequest(model="echo/echo", prompt="a dog"))
+    job = get_image_job.sync(job.id, client=client)
+    files = list_files.sync(client=client)
+    content = get_file_content.sync_detailed(images.data[0].file_id, client=client)
+    said = [MessagesUserTurn(role="user", content="Hello there")]
+    message = create_message.sync(
+        client=client, body=MessagesRequest(model="echo/echo", max_tokens=99, messages=said)
+    )
+    counted = count_message_tokens.sync(client=client, body=MessagesCountRequest(model="echo/echo", messages=said))
+    unknown = create_message.sync(client=client, body=MessagesRequest(model="none/none", max_tokens=9, messages=said))
+    response = create_response.sync(client=client, body=ResponseRequest(model="echo/echo", input_="Hello there"))
+assert isinstance(unknown, MessagesError), unknown
+assert content.content.startswith(bytes([137]) + b"PNG"), content
 assert isinstance(refused, Error), refused
 print(json.dumps({
     "key": key.to_dict(),
@@ -43,11 +66,22 @@ print(json.dumps({
     "roles": [message.role for message in messages.data],
     "refused": refused.error.code,
     "usage": usage.to_dict(),
+    "embeddings": [len(item.embedding) for item in embeddings.data],
+    "images": len(images.data),
+    "job": job.to_dict(),
+    "files": [file.purpose for file in files.data],
+    "message": message.to_dict(),
+    "counted": counted.input_tokens,
+    "unknown": unknown.error.type_,
+    "response": response.to_dict(),
 }))
 """
 TYPESCRIPT_JOURNEY = """
 import { createClient } from "./dist/client/index.js";
-import { createSession, getOwnKey, getSession, sendMessage, streamMessage } from "./dist/index.js";
+import {
+    countMessageTokens, createEmbeddings, createImageJob, createImages, createMessage, createResponse, createSession,
+    getFileContent, getImageJob, getOwnKey, getSession, listFiles, sendMessage, streamMessage,
+} from "./dist/index.js";
 
 const [url, token] = process.argv.slice(2);
 const client = createClient({ baseUrl: url, auth: token });
@@ -59,7 +93,25 @@ const refused = (await getSession({ client, path: { session_id: "sess_nobody" } 
 const { stream } = await streamMessage({ client, body: { ...body, message: "once more" } });
 const events = [];
 for await (const event of stream) events.push(event);
-console.log(JSON.stringify({ key, answer, refused: refused.error.code, events }));
+const asked = async (call, options) => (await call({ client, throwOnError: true, ...options })).data;
+const model = "echo/echo";
+const embeddings = await asked(createEmbeddings, { body: { model, input: ["a", "b"] } });
+const images = await asked(createImages, { body: { model, prompt: "a cat", n: 2 } });
+const started = await asked(createImageJob, { body: { model, prompt: "a dog" } });
+const job = await asked(getImageJob, { path: { job_id: started.id } });
+const files = await asked(listFiles, {});
+const content = await asked(getFileContent, { path: { file_id: images.data[0].file_id } });
+const messages = [{ role: "user", content: "Hello there" }];
+const message = await asked(createMessage, { body: { model, max_tokens: 99, messages } });
+const counted = await asked(countMessageTokens, { body: { model, messages } });
+const unknown = (await createMessage({ client, body: { model: "none/none", max_tokens: 9, messages } })).error;
+const response = await asked(createResponse, { body: { model, input: "Hello there" } });
+console.log(JSON.stringify({
+    key, answer, refused: refused.error.code, events, job, message, response,
+    embeddings: embeddings.data.map((item) => item.embedding.length), images: images.data.length,
+    files: files.data.map((file) => file.purpose), content: content.size,
+    counted: counted.input_tokens, unknown: unknown.error.type,
+}));
 """
 
 
@@ -111,6 +163,7 @@ def test_the_python_client_reads_the_key_opens_a_session_chats_and_sees_its_use(
     assert told["roles"] == ["user", "assistant"]
     assert told["refused"] == "not_found"
     assert told["usage"]
+    called_every_new_route(told)
 
 
 def test_the_typescript_client_compiles_chats_and_reads_a_stream(
@@ -127,3 +180,19 @@ def test_the_typescript_client_compiles_chats_and_reads_a_stream(
     assert told["refused"] == "not_found"
     assert told["events"], "the stream had no events"
     assert "once more" in told["events"][-1]["content"]
+    assert told["content"] > 0
+    called_every_new_route(told)
+
+
+def called_every_new_route(told: dict[str, Any]) -> None:
+    first, second = told["embeddings"]
+    assert first == second > 0
+    assert told["images"] == 2
+    assert (told["job"]["model"], told["job"]["prompt"]) == ("echo/echo", "a dog")
+    assert set(told["files"]) == {"image_output"}
+    assert "Hello there" in told["message"]["content"][0]["text"]
+    assert told["message"]["stop_reason"] == "end_turn"
+    assert told["counted"] > 0
+    assert told["unknown"] == "not_found_error"
+    assert told["response"]["status"] == "completed"
+    assert "Hello there" in told["response"]["output"][0]["content"][0]["text"]

@@ -1,8 +1,10 @@
 """The schema on every server: made, made twice at once, compared with the tables, and taken back."""
 
 import contextlib
+import json
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,22 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, Table, event, insert, inspect, select, text
 
+from adapters.clock import SystemClock
+from adapters.persistence.ledger import SqlApply
 from adapters.persistence.limit_book import limits_from
 from adapters.persistence.tables import metadata
+from adapters.persistence.unit_of_work import SqlBegin
+from application.breaker import Breaker
+from application.records import Settled
 from domain.limits import Budget, Limits, Unit, Window
+from domain.provider_credential import PriceChange
+from domain.session import SessionConfig, Strategy, Summary
+from domain.usage import Usage
 from infrastructure import schema
 from infrastructure.configuration import ConfigurationError
 from infrastructure.database import check_durability, create_engine_for
-from tests.builders import NOW, a_key, a_token, a_user
+from tests.builders import NOW, a_key, a_session, a_token, a_user, an_entry
+from tests.fakes import RecordingRecorder
 from tests.servers.program import wait_until
 
 MIGRATE = """
@@ -40,6 +51,20 @@ NEW_LIMITS = {
     "key_1": Limits(60, 100_000, 4, (Budget(Unit.MONEY, Window.MONTH, 5_000_000_000_000),)),
     "key_2": Limits(budgets=(Budget(Unit.MONEY, Window.TOTAL, 7),)),
 }
+
+
+A_CONFIG = SessionConfig(0.7, 512, 0.9, 'The "context" matters.', 3, Strategy.SUMMARY)
+
+
+@dataclass
+class SessionAsItWas:
+    """The settings of a session before there was a choice of strategies: no others were taken."""
+
+    temperature: float | None
+    max_tokens: int | None
+    top_p: float | None
+    system_prompt: str | None
+    history: int
 
 
 class Killed(Exception):
@@ -210,6 +235,38 @@ def test_moving_the_limits_is_taken_up_wherever_it_was_killed(old):
             schema.downgrade(old, "0001")
     schema.downgrade(old, "0001")
     assert old_limits(old)["key_1"] == OLD_LIMITS["key_1"]
+
+
+def test_a_store_in_use_goes_back_before_providers_kept_anything_and_forward_again(fresh):
+    schema.migrate(fresh)
+    sessions = [a_session(id=f"sess_{number:04}", config=A_CONFIG, conversation="") for number in range(501)]
+    begin = SqlBegin(fresh, Breaker("database", SystemClock(), RecordingRecorder()))
+    with begin() as work:
+        work.users.add(a_user())
+        for session in sessions:
+            work.sessions.add(session)
+        work.sessions.add(a_session(id="sess_kept", conversation="dify:1"))
+        work.summaries.put(Summary("sess_0001", 8, 6, "They said hello.", NOW))
+        work.prices.add(PriceChange("prc_1", "acme/paint", NOW, "usr_1", 0, 0, image=7))
+    SqlApply(fresh)([Settled("req_1", (an_entry(usage=Usage(images=2), cache_hit=True),))])
+
+    schema.downgrade(fresh, "0003")
+    kept = {row["id"]: row for row in rows(fresh, "sessions")}
+    assert len(kept) == 502
+    for row in kept.values():
+        SessionAsItWas(**json.loads(row["config"]))
+    assert json.loads(kept["sess_0001"]["config"])["system_prompt"] == 'The "context" matters.'
+    assert [row["request_id"] for row in rows(fresh, "usage_ledger")] == ["req_1"]
+    assert "session_summaries" not in tables(fresh)
+
+    schema.migrate(fresh)
+    with begin() as work:
+        assert work.sessions.get("sess_0001", "usr_1").config == replace(A_CONFIG, context=Strategy.SLIDING)
+        assert work.sessions.get("sess_kept", "usr_1").conversation == ""
+        assert work.summaries.get("sess_0001") is None
+        (record,) = work.usage.records("usr_1", 10, None)
+        assert (record.usage.images, record.cache_hit) == (0, False)
+        assert [(change.input, change.image) for change in work.prices.latest()] == [(0, None)]
 
 
 def test_processes_that_migrate_at_once_wait_for_each_other(new_database):

@@ -76,6 +76,9 @@ def test_the_keys_own_limit_is_a_rate_limit_error_with_a_wait(
     assert caught.value.response.headers["x-ratelimit-remaining-requests"] == "0"
 
 
+PROVIDERS = {"auth": "refused", "fault:auth": "locked"}
+"""Where it is not `scripted`: after such an answer the provider's only key rests."""
+
 REFUSALS: list[tuple[str, type[openai.APIStatusError], int, str]] = [
     ("429-ra-60", openai.RateLimitError, 429, "upstream_rate_limited"),
     ("context-length", openai.BadRequestError, 400, "context_length_exceeded"),
@@ -93,7 +96,7 @@ def test_what_fails_before_the_first_token_has_its_real_status(
     world: ScriptedGateway, model: str, kind: type[openai.APIStatusError], status: int, code: str, stream: bool
 ) -> None:
     with pytest.raises(kind) as caught:
-        world.ask(f"scripted/{model}", stream=stream)
+        world.ask(f"{PROVIDERS.get(model, 'scripted')}/{model}", stream=stream)
     assert (caught.value.status_code, caught.value.code) == (status, code)
 
 
@@ -144,7 +147,7 @@ def test_giving_up_on_a_whole_answer_ends_the_call_to_the_provider(world: Script
 @pytest.mark.parametrize(("model", "requests"), [("fault:503", 2), ("fault:auth", 1), ("fault:param", 1)])
 def test_the_sdk_retries_what_can_succeed_and_nothing_else(world: ScriptedGateway, model: str, requests: int) -> None:
     with pytest.raises(openai.APIStatusError):
-        world.ask(f"scripted/{model}", using=world.client.with_options(max_retries=1))
+        world.ask(f"{PROVIDERS.get(model, 'scripted')}/{model}", using=world.client.with_options(max_retries=1))
 
     assert len({call["id"] for call in world.calls(model)}) == requests
 

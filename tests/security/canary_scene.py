@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGHUP
 from typing import Any
 
 import pyotp
@@ -17,6 +18,7 @@ from tests.servers.caller import ABSENT, Caller, Reply
 from tests.servers.gateway import FAST, Gateway
 from tests.servers.program import free_port, wait_until
 from tests.servers.redis import RedisServer
+from tests.servers.scripted_dify import ScriptedDify
 from tests.servers.scripted_provider import ScriptedProvider
 from tests.servers.smtp import PASSWORD as SMTP_PASSWORD
 from tests.servers.smtp import USER as SMTP_USER
@@ -26,6 +28,13 @@ ADA = "ada@example.org"
 METHODS = ("get", "post", "put", "patch", "delete")
 _TOKEN = re.compile(r"#token=([0-9A-Za-z]+)")
 _ACCOUNTS = ("users", "api_keys", "logins", "one_time_tokens", "throttles", "second_factors", "sessions")
+FAULTS = ("auth", "key-in-message", "key-echo-400", "key-echo-401", "key-echo-429", "key-echo-500",
+          "error-event", "html", "rst", "rst-after-3", "bad-json", "redirect", "ttfb-5")  # fmt: skip
+"""What goes wrong at a provider of that name: a refused credential and an open breaker do not touch the others."""
+HOW = ("whole", "streamed")
+_REFUSED = "the configuration stays as it is"
+RULES = ("file accepted.toml", "check")
+"""The configuration, in which the rules of guardrails are."""
 _NOT_SECRET = {"model", "ai_provider", "provider"}
 """Names that an error repeats, so that whoever mistyped one sees it."""
 
@@ -34,6 +43,7 @@ _NOT_SECRET = {"model", "ai_provider", "provider"}
 class Scene:
     folder: Path
     provider: ScriptedProvider
+    dify: ScriptedDify
     smtp: SmtpServer
     redis: RedisServer
     canaries: Canaries = field(default_factory=Canaries)
@@ -60,12 +70,22 @@ class Scene:
             "SMTP_USER": SMTP_USER,
             "SMTP_PASSWORD": self.canaries.add("password of the mail server", SMTP_PASSWORD),
         }
-        config = (
-            f'[providers.scripted]\nbase_url = "{self.provider.base_url}"\napi_key_env = "UPSTREAM_CREDENTIAL"\n'
-            f'[oidc]\nissuer = "http://127.0.0.1:{free_port()}"\nclient_id = "parley"\n'
-            'client_secret_env = "CLIENT_OF_SSO"\n[accounts]\nregistration = "open"\n'
+        env |= {f"CREDENTIAL_{number}": new(f"credential {number} of several") for number in range(3)}
+        env |= {"DIFY_API_KEY": f"app-{new('a key of Dify')}", "DIFY_BASE_URL": self.dify.base_url}
+        config = self.config = (
+            "".join(self._provider(f"{how}-{fault}") for fault in FAULTS for how in HOW)
+            + self._provider("scripted")
+            + f'[providers.several]\nbase_url = "{self.provider.base_url}"\ncredentials = ['
+            + ", ".join(f'{{api_key_env = "CREDENTIAL_{number}"}}' for number in range(3))
+            + "]\n"
+            + f'[guardrails.noted]\nwords = ["{new("a word of a guardrail", *RULES)}"]\naction = "note"\n'
+            + f'[guardrails.taken]\nwords = ["{new("a word that is masked", *RULES)}"]\naction = "mask"\n'
+            + f'[guardrails.closed]\nregex = ["{new("an expression that blocks", *RULES)}"]\naction = "block"\n'
+            + f'[oidc]\nissuer = "http://127.0.0.1:{free_port()}"\nclient_id = "parley"\n'
+            + 'client_secret_env = "CLIENT_OF_SSO"\n[accounts]\nregistration = "open"\n'
+            + FAST
         )
-        self.gateway = Gateway(self.folder, env=env, config=config + FAST).start()
+        self.gateway = Gateway(self.folder, env=env, config=config).start()
         # The first start prints its key; from here on nothing may.
         self.shown_at_first = self.gateway.program.log.stat().st_size
         self.canaries.add("the first key", of_token(self.gateway.key))
@@ -170,6 +190,18 @@ class Scene:
             **columns(self.database),
             **files(self.folder / "var"),
         }
+
+    def mistake(self, more: str) -> None:
+        """A reload with this after the configuration; returns when the log tells that it is refused."""
+        file, log = self.folder / "parley.toml", self.gateway.program.log
+        told = log.read_text().count(_REFUSED)
+        file.write_text(f"{self.config}\n{more}")
+        self.gateway.program.signal(SIGHUP)
+        wait_until(lambda: log.read_text().count(_REFUSED) > told, 15, "word of the reload")
+        file.write_text(self.config)
+
+    def _provider(self, name: str) -> str:
+        return f'[providers.{name}]\nbase_url = "{self.provider.base_url}"\napi_key_env = "UPSTREAM_CREDENTIAL"\n'
 
     def _links(self, address: str) -> list[tuple[int, str]]:
         """The tokens that were mailed to it, with the numbers of their mails."""

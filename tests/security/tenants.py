@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.servers.caller import Caller, Reply
 from tests.servers.gateway import Gateway
+from tests.servers.program import wait_until
 
 CANARY = "canary-7f3e9b1c"
 """Stands in everything that belongs to the victim."""
@@ -16,7 +17,10 @@ ALL = ["chat", "embeddings", "images", "files", "usage:read", "keys"]
 """Every scope of a member."""
 PASSWORD = "correct horse 17 battery"
 
-UNTOUCHED = ("users", "api_keys", "logins", "sessions", "messages", "teams", "team_members", "limits", "usage_ledger")
+UNTOUCHED = (
+    *("users", "api_keys", "logins", "sessions", "messages", "teams", "team_members", "limits", "usage_ledger"),
+    *("files", "image_jobs"),
+)
 _ALIVE = {"last_used_at", "seen_at"}
 """Columns that change when their owner merely does something."""
 
@@ -69,6 +73,7 @@ class Tenants:
         key = ok(victim.post("/keys", {"name": CANARY}))
         shared = ok(victim.post("/keys", {"name": f"shared {CANARY}", "team_id": team["id"]}))
         login = ok(victim.get("/auth/logins"))["data"][0]
+        job = self._painted(victim)
         invited = ok(self.admin.post("/admin/invitations", {"email": f"{CANARY}@example.org", "role": "member"}))
         credential = {
             "provider": "openai",
@@ -78,6 +83,8 @@ class Tenants:
         }
         self.ids |= {
             "session_id": session["id"],
+            "job_id": job["id"],
+            "file_id": job["files"][0]["id"],
             "request_id": turn["request_id"],
             "key_id": key["id"],
             "shared_key_id": shared["id"],
@@ -88,6 +95,12 @@ class Tenants:
             "credential_id": ok(self.admin.post("/admin/providers/credentials", credential))["id"],
         }
         self.victim = victim
+
+    def _painted(self, victim: Caller) -> dict[str, Any]:
+        """A job that is over, with its file."""
+        job_id = ok(victim.post("/images", {"model": "echo/echo", "prompt": CANARY}))["id"]
+        wait_until(lambda: ok(victim.get(f"/images/{job_id}"))["status"] == "succeeded", 10, "the end of the job")
+        return dict(ok(victim.get(f"/images/{job_id}")))
 
     def _make_callers(self) -> None:
         """Every kind that reliability asks for; none of them may see or change anything of the victim's."""

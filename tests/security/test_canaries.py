@@ -5,14 +5,16 @@ import tempfile
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.security.canaries import Canaries, made, of_token
-from tests.security.canary_scene import ADA, Scene
+from tests.security.canary_scene import ADA, FAULTS, HOW, Scene
 from tests.servers.caller import Caller
 from tests.servers.program import wait_until
 from tests.servers.redis import RedisServer
+from tests.servers.scripted_dify import ScriptedDify
 from tests.servers.scripted_provider import ScriptedProvider
 from tests.servers.smtp import SmtpServer
 
@@ -20,23 +22,23 @@ pytestmark = pytest.mark.xdist_group("canaries")
 
 KEPT = ("column messages.", "column sessions.", "file parley.db", "file journal/", "answer GET /sessions")
 """Where the text of a session is, because its owner wants it there."""
-FAULTS = ("auth", "key-in-message", "key-echo-400", "key-echo-401", "key-echo-429", "key-echo-500",
-          "error-event", "html", "rst", "rst-after-3", "bad-json", "redirect")  # fmt: skip
 PLACES = ("log", "metrics", "check", "mail 000", "column audit_log.after", "column outbox.email", "file parley.db")
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    folders = [tmp_path_factory.mktemp(name) for name in ("gateway", "provider", "smtp")]
+    folders = [tmp_path_factory.mktemp(name) for name in ("gateway", "provider", "smtp", "dify")]
     with tempfile.TemporaryDirectory(prefix="redis-") as short:
         provider = ScriptedProvider(folders[1]).run()
+        dify = ScriptedDify(folders[3])
+        dify.run()
         smtp = SmtpServer(folders[2], "none", None, "login").run()
         redis = RedisServer(Path(short))
         redis.begin()
-        scene = Scene(folders[0], provider, smtp, redis).start()
+        scene = Scene(folders[0], provider, dify, smtp, redis).start()
         yield scene
         assert scene.gateway.stop() == 0
-        for program in (redis, smtp, provider):
+        for program in (redis, smtp, dify, provider):
             program.stop()
 
 
@@ -45,6 +47,10 @@ def test_no_secret_is_where_it_does_not_belong(scene: Scene) -> None:
     entered = _enter_a_provider_key(scene)
     _use_keys(scene)
     _chat(scene)
+    _speak_every_dialect(scene)
+    _be_guarded(scene)
+    _make_images(scene)
+    _reload(scene)
     _administer(scene)
     _call_with_the_provider_key(scene, entered)
     _type_secrets_into_everything(scene)
@@ -146,8 +152,9 @@ def _chat(scene: Scene) -> None:
     prompt, text = scene.canaries.new("a prompt"), scene.canaries.new("text of a session", *KEPT)
     body = {"messages": [{"role": "system", "content": prompt}, {"role": "user", "content": f"{prompt} ü"}]}
     idempotency = scene.canaries.new("an idempotency key")
-    for stream in (False, True):
-        for model in ("echo/echo", "scripted/payload-echo", *(f"scripted/{fault}" for fault in FAULTS)):
+    for how in HOW:
+        stream = how == "streamed"
+        for model in ("echo/echo", "scripted/payload-echo", *(f"{how}-{fault}/{fault}" for fault in FAULTS)):
             scene.ask(
                 scene.admin,
                 "POST",
@@ -157,11 +164,96 @@ def _chat(scene: Scene) -> None:
             )
         scene.ask(scene.admin, "POST", "/chat/completions", {**body, "model": "scripted/ok", "nonsense": prompt})
         scene.ask(scene.admin, "POST", "/chat/completions", {**body, "model": "openai/key-echo-400", "stream": stream})
-    scene.ask(scene.admin, "POST", "/chat/completions", {**body, "model": "scripted/ttfb-5"})
     session = scene.good(scene.admin, "POST", "/sessions", {"config": {"system_prompt": text}, "model": "echo/echo"})
     for path in ("/chat", "/chat/stream"):
         scene.ask(scene.admin, "POST", path, {"session_id": session["id"], "message": f"{text} ü"})
     scene.ask(scene.admin, "GET", f"/sessions/{session['id']}/messages")
+
+
+def _speak_every_dialect(scene: Scene) -> None:
+    """Each of a number of ways to fail at a provider of its own, which nothing before has closed."""
+    prompt = scene.canaries.new("a prompt in another dialect")
+    wrong = scene.canaries.new("in place of what should be there")
+    said = [{"role": "user", "content": f"{prompt} ü"}]
+    bodies = {
+        "/messages": {"messages": said, "max_tokens": 99, "system": prompt, "metadata": {"user_id": prompt}},
+        "/responses": {"input": said, "instructions": prompt, "metadata": {"a": prompt}},
+        "/embeddings": {"input": [prompt, f"{prompt} ü"], "user": prompt},
+        "/messages/count_tokens": {"messages": said},
+    }
+    key = scene.canaries.new("an idempotency key of another dialect")
+    for path, body in bodies.items():
+        for stream in (False, True) if path in {"/messages", "/responses"} else (None,):
+            asked = body if stream is None else {**body, "stream": stream}
+            for model in ("echo/echo", "several/key-echo-400", "several/ok", "scripted/key-echo-500", "dify/app"):
+                headers = {"Idempotency-Key": f"{key}-{model}-{stream}"}
+                scene.ask(scene.admin, "POST", path, {**asked, "model": model}, **headers)
+        for field in body:  # only values: the name of a field that is not accepted is told
+            scene.ask(scene.admin, "POST", path, {**body, "model": "echo/echo", field: [wrong, {"type": wrong}]})
+    caller = Caller(scene.gateway.port, {"x-api-key": scene.canaries.new("a wrong key in its other header")})
+    scene.ask(caller, "POST", "/messages", {**bodies["/messages"], "model": "echo/echo"})
+    _retire_credentials(scene)
+
+
+def _retire_credentials(scene: Scene) -> None:
+    """All of the several, one after the other, and the one of Dify; the status of an administrator tells of it."""
+    ask = {"model": "several/key-echo-401", "messages": [{"role": "user", "content": "hi"}]}
+    for _ in range(4):
+        scene.ask(scene.admin, "POST", "/chat/completions", ask)
+    for script in ("auth", "key-in-message", "large", "internal_server_error"):
+        said = [{"role": "user", "content": f"script:{script}"}]
+        for stream in (False, True):
+            scene.ask(
+                scene.admin, "POST", "/chat/completions", {"model": "dify/app", "messages": said, "stream": stream}
+            )
+    wait_until(lambda: b"several" in scene.ask(scene.admin, "GET", "/admin/status").raw, 15, "the state of a worker")
+
+
+def _be_guarded(scene: Scene) -> None:
+    for name in ("a word of a guardrail", "a word that is masked", "an expression that blocks"):
+        text = f"well {scene.canaries.secrets[name]} then"
+        scene.canaries.exceptions[name] += ("answer POST /embeddings", "answer POST /images")
+        for path, body in {
+            "/chat/completions": {"messages": [{"role": "user", "content": text}]},
+            "/messages": {"messages": [{"role": "user", "content": text}], "max_tokens": 99},
+            "/responses": {"input": text},
+            "/embeddings": {"input": text},
+            "/images/generations": {"prompt": text},
+        }.items():
+            scene.ask(scene.admin, "POST", path, {**body, "model": "echo/echo"})
+
+
+def _make_images(scene: Scene) -> None:
+    prompt = scene.canaries.new("the prompt of an image")
+    kept = ("column image_jobs.prompt", "file parley.db", "answer GET /images")
+    of_job = scene.canaries.new("the prompt of an image in the background", *kept)
+    more = {"negative_prompt": prompt, "style": prompt, "user": prompt, "safety_identifier": prompt}
+    for model in ("echo/echo", "scripted/picture", "scripted/400", "scripted/picture-at-metadata", "openai/auth"):
+        scene.ask(scene.admin, "POST", "/images/generations", {"model": model, "prompt": prompt})
+        scene.ask(scene.admin, "POST", "/images/generations", {"model": model, "prompt": prompt, **more})
+        scene.ask(scene.admin, "POST", "/images", {"model": model, "prompt": of_job})
+    jobs = "/images?limit=100"
+    wait_until(lambda: not _running(scene.good(scene.admin, "GET", jobs)), 15, "the end of the images")
+    scene.ask(scene.admin, "GET", f"/files/{prompt}/content")
+    scene.ask(scene.admin, "GET", f"/files?purpose={prompt}")
+
+
+def _running(page: dict[str, Any]) -> bool:
+    return any(job["status"] in {"queued", "running"} for job in page["data"])
+
+
+def _reload(scene: Scene) -> None:
+    """Mistakes that put a secret where it does not belong are told without it."""
+    typed = scene.canaries.new("typed into the file")
+    for table in (
+        f'[providers.wrong]\nbase_url = "https://u:{typed}@example.org/v1"\n',
+        f'[providers.wrong]\nbase_url = "https://example.org/v1"\napi_key = "{typed}"\n',
+        f'[providers.wrong]\nbase_url = "https://example.org/v1"\napi_key_env = "{typed}"\n',
+        f'[providers.wrong]\nbase_url = "https://example.org/v1"\ncredentials = ["{typed}"]\n',
+        f'[providers.wrong]\nbase_url = "https://example.org/v1"\ncredentials = [{{api_key = "{typed}"}}]\n',
+        f'[providers.wrong]\nbase_url = "https://example.org/v1"\ncredentials = [{{api_key_env = "{typed}"}}]\n',
+    ):
+        scene.mistake(table)
 
 
 def _enter_a_provider_key(scene: Scene) -> str:
@@ -177,7 +269,7 @@ def _call_with_the_provider_key(scene: Scene, secret: str) -> None:
     ask = {"model": "vllm/ok", "messages": [{"role": "user", "content": "hi"}]}
     wait_until(lambda: scene.ask(scene.admin, "POST", "/chat/completions", ask).status == 200, 8, "the entered key")
     assert scene.provider.bills()[-1]["headers"]["authorization"] == f"Bearer {secret}"
-    for model in ("key-echo-400", "key-echo-401", "key-echo-422", "key-echo-500"):
+    for model in ("key-echo-400", "key-echo-422", "key-echo-500", "key-echo-401"):
         for stream in (False, True):
             scene.ask(scene.admin, "POST", "/chat/completions", {**ask, "model": f"vllm/{model}", "stream": stream})
 

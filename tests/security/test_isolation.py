@@ -42,7 +42,13 @@ TEAM = ("colleague", "colleague's login")
 BODIES: dict[str, Any] = {
     "POST /chat": {"session_id": "{session_id}", "message": "hi"},
     "POST /chat/stream": {"session_id": "{session_id}", "message": "hi"},
+    "POST /embeddings": {"model": "scripted/ok", "input": "hi"},
+    "POST /images/generations": {"model": "scripted/picture", "prompt": "hi"},
+    "POST /images": {"model": "scripted/picture", "prompt": "hi"},
     "POST /chat/completions": {"model": "scripted/ok", "messages": [{"role": "user", "content": "hi"}]},
+    "POST /responses": {"model": "scripted/ok", "input": "hi"},
+    "POST /messages": {"model": "scripted/ok", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]},
+    "POST /messages/count_tokens": {"model": "scripted/ok", "messages": [{"role": "user", "content": "hi"}]},
     "POST /sessions": {"title": "mine"},
     "PATCH /sessions/<session_id>": {"title": "taken over"},
     "POST /keys": {"name": "mine", "team_id": "{team_id}"},
@@ -71,12 +77,15 @@ EMPTY = {"POST /chat/<request_id>/stop", "POST /auth/logout", "POST /me/totp"}
 """Unsafe methods that take no body."""
 ENDS_ITS_OWN = {"POST /auth/logout", "DELETE /auth/logins"}
 """Would end the caller's own login, which the next route still needs; they have tests of their own."""
+IN_THE_OTHER_HEADER = {"POST /messages", "POST /messages/count_tokens"}
 NO_IDS_OF_PEOPLE = {"model_id", "name"}
 OWN = {
-    "POST /chat/completions", "POST /sessions", "GET /sessions", "GET /keys", "GET /key", "GET /me", "PATCH /me",
-    "GET /models", "GET /models/<model_id>", "GET /teams", "GET /usage", "GET /usage/records", "GET /auth/logins",
-    "POST /me/totp", "DELETE /me/totp", "DELETE /me", "POST /me/totp/confirm", "POST /auth/password/change",
-    "POST /auth/reauthenticate",
+    "POST /chat/completions", "POST /responses", "POST /embeddings", "POST /sessions", "GET /sessions", "GET /keys",
+    "GET /key", "GET /me",
+    "PATCH /me", "GET /models", "GET /models/<model_id>", "GET /teams", "GET /usage", "GET /usage/records",
+    "GET /auth/logins", "POST /me/totp", "DELETE /me/totp", "DELETE /me", "POST /me/totp/confirm",
+    "POST /auth/password/change", "POST /auth/reauthenticate", "POST /messages", "POST /messages/count_tokens",
+    "POST /images/generations", "POST /images", "GET /images", "GET /files",
 }  # fmt: skip
 """Name nobody else's object: they answer with one's own, or with an error."""
 
@@ -153,7 +162,7 @@ def test_every_route_has_its_row(guarded: list[Route]) -> None:
 
     assert unsafe - BODIES.keys() - EMPTY == set(), "say what is sent to it"
     known = {"session_id", "request_id", "key_id", "login_id", "team_id", "user_id", "invitation_id", "credential_id"}
-    known |= NO_IDS_OF_PEOPLE | {"kind", "subject_id"}
+    known |= NO_IDS_OF_PEOPLE | {"kind", "subject_id", "job_id", "file_id"}
     assert {name for route in guarded for name in route.names} <= known, "say which of the victim's objects it is"
 
 
@@ -168,6 +177,47 @@ def test_without_a_good_credential_every_route_is_closed(tenants: Tenants, guard
         assert CANARY.encode() not in reply.raw
 
     assert tenants.checksum() == before
+
+
+@pytest.mark.parametrize("kind", UNAUTHENTICATED[1:])
+def test_the_other_header_for_a_key_opens_nothing_more(tenants: Tenants, guarded: list[Route], kind: str) -> None:
+    """On the routes that read it the credential in it is looked at like any other."""
+    before = tenants.checksum()
+
+    for route in guarded:
+        if route.row in IN_THE_OTHER_HEADER:
+            reply = attempt(in_the_other_header(tenants.callers[kind]), route, tenants.ids)
+            assert reply.status in ({401, 429} if kind == "wrong checksum" else {401}), (route.row, reply.status)
+
+    assert tenants.checksum() == before
+
+
+def test_the_other_header_for_a_key_is_read_on_two_routes_alone(tenants: Tenants, guarded: list[Route]) -> None:
+    before = tenants.checksum()
+
+    for route in guarded:
+        if route.row not in IN_THE_OTHER_HEADER:
+            reply = attempt(in_the_other_header(tenants.victim), route, tenants.ids)
+            assert reply.status == 401, (route.row, reply.status)
+
+    assert tenants.checksum() == before
+
+
+@pytest.mark.parametrize(("kind", "status"), [("read-only key", 403), ("key without the model", 403), ("viewer", 403)])
+def test_the_other_header_for_a_key_gives_no_rights(
+    tenants: Tenants, provider: ScriptedProvider, guarded: list[Route], kind: str, status: int
+) -> None:
+    provider.forget()
+
+    for route in guarded:
+        if route.row in IN_THE_OTHER_HEADER:
+            assert attempt(in_the_other_header(tenants.callers[kind]), route, tenants.ids).status == status, route.row
+            both = Caller(
+                tenants.gateway.port, tenants.callers[kind].headers | in_the_other_header(tenants.victim).headers
+            )
+            assert attempt(both, route, tenants.ids).status == status, "Authorization is what counts"
+
+    assert provider.bills() == []
 
 
 @pytest.mark.parametrize("kind", [*LOGINS, *TEAM[:1], "other user", "read-only key", "key without the model", "viewer"])
@@ -231,6 +281,8 @@ def test_the_victim_can_still_do_all_of_it(tenants: Tenants) -> None:
     assert CANARY in str(tenants.victim.get("/teams").json)
     assert tenants.victim.get("/auth/logins").json["data"][0]["id"]
     assert tenants.admin.get(f"/admin/users/{ids['user_id']}").status == 200
+    assert CANARY in tenants.victim.get(f"/images/{ids['job_id']}").json["prompt"]
+    assert tenants.victim.get(f"/files/{ids['file_id']}/content").raw.startswith(b"\x89PNG")
     assert tenants.password_login("victim")
 
 
@@ -247,6 +299,11 @@ def test_a_login_that_is_not_recent_administers_nothing_and_makes_no_keys(tenant
     )
     assert caller.post("/auth/reauthenticate", {"password": PASSWORD}).status == 204
     assert caller.get("/admin/users").status == 200
+
+
+def in_the_other_header(caller: Caller) -> Caller:
+    """The same credential, as Anthropic's SDKs send it."""
+    return Caller(caller.port, {"x-api-key": caller.headers["Authorization"].removeprefix("Bearer ")})
 
 
 def expected(kind: str, route: Route) -> set[int]:

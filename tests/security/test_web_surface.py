@@ -183,3 +183,28 @@ def test_no_header_changes_which_route_is_meant(plain: Gateway, odd: tuple[str, 
 )
 def test_no_other_spelling_of_a_path_is_a_way_in(plain: Gateway, path: str) -> None:
     assert raw(plain, "GET", path, {"Host": "parley"})[0] in {400, 401, 404}
+
+
+NEW = ("/embeddings", "/images/generations", "/images", "/files", "/messages", "/messages/count_tokens", "/responses")
+SPELLINGS = (
+    *("/api/v1/{}", "//api/v1/{}", "/api//v1/{}", "/api/v1//{}", "/api/v1/%2e%2e/v1/{}", "/api/v1/{};x=1"),
+    *("/API/v1/{}", "/api/v1/{}/", "/api/v1/./{}", "/api/v1/messages/../{}", "/api/v1/messages;/../{}"),
+    *("/api/v1/%2f{}", "/api/v1/{}%00", "/api/v1/{}%20", "/api/v1/{}.json", "/api/v1/messages%2f..%2f{}"),
+)
+
+
+@pytest.mark.parametrize("path", NEW)
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_spelling_of_a_new_route_opens_it_to_a_header_that_another_one_reads(
+    plain: Gateway, path: str, spelling: str, method: str
+) -> None:
+    """A good key as `x-api-key`, which `/messages` would take, with what might make any other path look like that."""
+    reads_it = path.startswith("/messages") and spelling.lstrip("/") == "api/v1/{}" and method == "POST"
+    headers = {"Host": "parley", "X-Original-URL": "/api/v1/messages", "X-HTTP-Method-Override": "POST"}
+
+    good, _, _ = raw(plain, method, spelling.format(path[1:]), {**headers, "x-api-key": plain.key})
+    none, _, _ = raw(plain, method, spelling.format(path[1:]), headers)
+
+    assert none in {400, 401, 404, 405}
+    assert good == none if not reads_it else good == 415

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,8 +29,22 @@ class Bill:
     ended: str = "open"
     """`complete`, `cut` by the script, or `client_gone`."""
     ended_at: float | None = None
+    began_at: float = field(default_factory=time.time)
     headers: dict[str, str] = field(default_factory=dict)
     payload: Body = field(default_factory=dict)
+    billed: tuple[int, int] = (0, 0)
+    """Prompt and completion tokens, once it has ended."""
+
+    def close(self, ended: str, counted: tuple[int, int] | None) -> None:
+        """What it is billed: what the provider `counted` and tells, of a cut stream its prompt and what was sent.
+
+        Nothing for an error, for a stream without a token, and for a whole answer that did not get out whole.
+        """
+        self.ended, self.ended_at = ended, time.time()
+        if self.status == 200 and ended == "complete":
+            self.billed = counted or (self.prompt_tokens, self.completion_tokens)
+        elif self.status == 200 and self.streamed and self.completion_tokens:
+            self.billed = (self.prompt_tokens, self.completion_tokens)
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,7 @@ class Script:
 
     @classmethod
     def of(cls, model: str) -> "Script":
-        text = model.removeprefix("fault:")
+        text = bare(model)
         once = text.endswith("-once")
         text = text.removesuffix("-once")
         name = re.sub(r"-?\d+(\.\d+)?(ms)?(?=-|$)", "", text) if not text[:1].isdigit() else text
@@ -50,6 +65,11 @@ class Script:
 
     def number(self, default: float) -> float:
         return self.numbers[-1] if self.numbers else default
+
+
+def bare(model: str) -> str:
+    """What says how: without `fault:`, and without `~` and what follows it."""
+    return model.removeprefix("fault:").partition("~")[0]
 
 
 def words(payload: Body, script: Script) -> list[str]:
@@ -62,19 +82,60 @@ def words(payload: Body, script: Script) -> list[str]:
     if script.name == "unicode":
         return ["Grüße, ", "世界 ", "👋🏽 ", "\u2028", "fin"]
     count = int(script.number(WORDS)) if script.name == "ok-n" else WORDS
-    return [f"word{number} " for number in range(1, count + 1)]
+    begun = _begun(payload).count("word")
+    return [f"word{number} " for number in range(begun + 1, count + 1)]
 
 
-def limited(pieces: list[str], payload: Body) -> tuple[list[str], str]:
+def _begun(payload: Body) -> str:
+    """An answer of which somebody has the beginning is gone on with."""
+    *_, last = payload.get("messages") or [{}]
+    return str(last["content"]) if last.get("prefix") or last.get("partial") else ""
+
+
+def limited(pieces: list[str], limit: Any) -> tuple[list[str], str]:
     """One piece is one token."""
-    limit = payload.get("max_completion_tokens") or payload.get("max_tokens")
     if isinstance(limit, int) and limit < len(pieces):
         return pieces[:limit], "length"
     return pieces, "stop"
 
 
 def prompt_tokens(payload: Body) -> int:
-    return sum(len(json.dumps(message).split()) for message in payload.get("messages", []))
+    turns = payload.get("messages") or payload.get("contents") or []
+    return sum(len(json.dumps(turn).split()) for turn in turns)
+
+
+# ── OpenAI's wire; `scripted_anthropic` and `scripted_gemini` have functions of these names for theirs ────────────
+
+DONE: bytes | None = b"[DONE]"
+STATUSES = {"auth": 401}
+
+
+def asked(_path: str, payload: Body) -> tuple[str, bool]:
+    """The model, and whether the answer is to be streamed."""
+    return payload["model"], bool(payload.get("stream"))
+
+
+def limit(payload: Body) -> Any:
+    return payload.get("max_completion_tokens") or payload.get("max_tokens")
+
+
+def lines(payload: bytes) -> bytes:
+    """An event without its blank line."""
+    return b"data: " + payload
+
+
+def error_event() -> bytes:
+    return b'data: {"error": {"message": "Backend died.", "code": 502}}\n\ndata: [DONE]\n\n'
+
+
+def piece(bill: Bill, text: str) -> bytes:
+    return _chunk(bill, [_choice(0, {"content": text})])
+
+
+def quoted(key: str) -> bytes:
+    """An error that says back, wherever it can, with what the provider was called."""
+    error = {"message": f"What is {key}?", "type": f"unknown {key}", "code": key, "param": key}
+    return json.dumps({"error": error}).encode()
 
 
 def usage(bill: Bill, script: Script) -> Body | None:

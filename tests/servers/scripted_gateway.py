@@ -18,6 +18,13 @@ _CONFIG = """
 base_url = "{url}"
 api_key_env = "SCRIPTED_KEY"
 
+# The same server: a key that it refuses is of no use for anything else for a while.
+[providers.refused]
+base_url = "{url}"
+
+[providers.locked]
+base_url = "{url}"
+
 [prices."scripted/ok"]
 input = 1.0
 output = 2.0

@@ -1,4 +1,6 @@
-"""A provider that speaks OpenAI's wire and misbehaves on request: the name of the model says how.
+"""A provider that speaks OpenAI's wire, Anthropic's and Gemini's, each at its path, and misbehaves on request.
+
+The name of the model says how.
 
 Good: `ok`, `ok-n-50` (that many tokens), `slow-100ms` (between tokens), `tools`, `logprobs`, `reasoning`, `unicode`,
 `classes` (cached and reasoning tokens), `image-echo`, `payload-echo` (answers with the request it got), `no-role`,
@@ -6,14 +8,18 @@ Good: `ok`, `ok-n-50` (that many tokens), `slow-100ms` (between tokens), `tools`
 `rst-at-end` (instead of `[DONE]`), `usage-twice`, `no-usage`, `zero-usage`, `absurd-usage`.
 
 Before the first byte: `rst`, `close`, `ttfb-10` (seconds), `429-ra-2` (any status, any Retry-After), `html`,
-`redirect`, `gzip`, `context-length`, `context-size`, `content-filter`, `param`, `auth`, `key-in-message`,
+`503-in-1` (after seconds), `flaps-3-4` (503 for 3 s from its first request on, good for 4 s …), `redirect`, `gzip`,
+`context-length`, `context-size`, `content-filter`, `param`, `auth`, `key-in-message`,
 `key-echo-400` (any status; quotes the key that it was called with), `error-as-json`, `big-head`, `not-http`.
 
 Afterwards: `silence-10` (headers, then seconds of nothing), `rst-after-3`, `eof-after-3`, `stall-after-3`,
 `done-after-3` (`[DONE]` without a finish reason), `bad-json`, `bad-json-events-5`, `big-line`, `error-event`,
 `endless`, `drip` (one token, then a byte each 0.1 s), `unknown-events`, `deep-json`.
 
-A fault may be written `fault:…`; with `-once` at its end only the first request of a request id gets it. `GET /_log`
+`/embeddings` has names of its own: see `scripted_embeddings`, and so have images: see `scripted_images`.
+
+A fault may be written `fault:…`; with `-once` at its end only the first request of a request id gets it. `~` and what
+follows it only makes the name another one. A last message with `prefix` or `partial` is gone on with. `GET /_log`
 tells what was asked and sent, `DELETE /_log` forgets it.
 """
 
@@ -29,8 +35,11 @@ from urllib.request import Request, urlopen
 from gevent.server import StreamServer
 
 from tests.servers import scripted_answers as answers
+from tests.servers import scripted_anthropic, scripted_gemini
 from tests.servers.program import Program, accepts, free_port
 from tests.servers.scripted_answers import Bill, Body, Script
+from tests.servers.scripted_embeddings import EmbeddingTurn
+from tests.servers.scripted_images import Images
 from tests.servers.scripted_turn import ClientGone, Cut, Line, Turn
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +52,8 @@ class ScriptedProvider(Program):
         self.port = free_port()
         argv = [sys.executable, "-m", "tests.servers.scripted_provider", str(self.port)]
         super().__init__(argv, folder, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, name=name)
-        self.base_url = f"http://127.0.0.1:{self.port}/v1"
+        self.root = f"http://127.0.0.1:{self.port}"
+        self.base_url = f"{self.root}/v1"
 
     def run(self) -> "ScriptedProvider":
         self.start(lambda: accepts(self.port))
@@ -76,7 +86,11 @@ class Server:
     def __init__(self) -> None:
         self.bills: list[Bill] = []
         self.seen: set[str] = set()
+        self.first: dict[str, float] = {}
         self.connections = 0
+        self.fetches: list[Body] = []
+        """What was asked for without a body, tasks and results: their paths and headers."""
+        self.images = Images()
 
     def serve(self, sock: Any, _address: object) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -91,36 +105,74 @@ class Server:
     def answer(self, line: Line, method: str, path: str, headers: dict[str, str], body: bytes) -> None:
         if path == "/_log":
             calls = [vars(bill) for bill in self.bills]
+            told = {"requests": len(calls), "connections": self.connections, "calls": calls}
+            told["fetches"] = list(self.fetches)
             if method == "DELETE":
                 self.bills.clear()
-            told = {"requests": len(calls), "connections": self.connections, "calls": calls}
+                self.fetches.clear()
             line.whole(200, json.dumps(told).encode())
+        elif self.images.knows(path):
+            self.image(line, path, headers, json.loads(body) if body else None)
         elif path.endswith("/models"):
             line.whole(200, b'{"object":"list","data":[{"id":"ok","object":"model"}]}')
         else:
-            self.chat(line, headers, json.loads(body))
+            self.chat(line, path, headers, json.loads(body))
 
-    def chat(self, line: Line, headers: dict[str, str], payload: Body) -> None:
-        request_id = headers.get("x-request-id") or str(payload.get("user", ""))
-        streamed = bool(payload.get("stream"))
-        bill = Bill(request_id, payload["model"], streamed, answers.prompt_tokens(payload))
+    def image(self, line: Line, path: str, headers: dict[str, str], payload: Body | None) -> None:
+        if payload is None:
+            self.fetches.append({"path": path, "headers": headers})
+            self.images.fetch(line, path)
+            return
+        bill = Bill(headers.get("x-request-id", ""), payload["model"], streamed=False, prompt_tokens=0)
         bill.headers, bill.payload = headers, payload
         self.bills.append(bill)
-        script = Script.of(payload["model"])
-        if script.once and request_id in self.seen:
-            script = Script.of("ok")
-        self.seen.add(request_id)
         try:
-            Turn(line, bill, script).play()
-            bill.ended = "complete"
+            self.images.order(line, bill, path)
+            bill.status, bill.ended = line.status, "complete"
         except (ClientGone, OSError):
             bill.ended = "client_gone"
             raise
+
+    def chat(self, line: Line, path: str, headers: dict[str, str], payload: Body) -> None:
+        wire = _wire(path)
+        request_id = headers.get("x-request-id") or str(payload.get("user", ""))
+        model, streamed = wire.asked(path, payload)
+        bill = Bill(request_id, model, streamed, answers.prompt_tokens(payload))
+        bill.headers, bill.payload = headers, payload
+        self.bills.append(bill)
+        script = Script.of(model)
+        if (script.once and request_id in self.seen) or self.is_up(model, script):
+            script = Script.of("ok")
+        self.seen.add(request_id)
+        turn = Turn(line, bill, script, wire)
+        if path.endswith("/embeddings"):
+            asked = sum(1 for other in self.bills if other.id == request_id) - 1
+            turn = EmbeddingTurn(line, bill, script, wire, asked)
+        ended = "complete"
+        try:
+            turn.play()
+        except (ClientGone, OSError):
+            ended = "client_gone"
+            raise
         except Cut:
-            bill.ended = "cut"
+            ended = "cut"
             raise
         finally:
-            bill.ended_at = time.time()
+            bill.close(ended, (0, 0) if script.name == "zero-usage" else None)
+
+    def is_up(self, model: str, script: Script) -> bool:
+        """Of a model that flaps."""
+        if script.name != "flaps":
+            return False
+        down, up = script.numbers
+        now = time.monotonic()
+        return (now - self.first.setdefault(model, now)) % (down + up) >= down
+
+
+def _wire(path: str) -> Any:
+    if path.endswith("/messages"):
+        return scripted_anthropic
+    return scripted_gemini if "/models/" in path else answers
 
 
 def _request(reader: Any) -> tuple[str, str, dict[str, str], bytes] | None:

@@ -1,6 +1,5 @@
 """How a scripted provider sends: one connection, one answer."""
 
-import json
 import socket
 import struct
 from collections.abc import Callable
@@ -80,19 +79,21 @@ class Line:
 
 
 class Turn:
-    """One answer."""
+    """One answer, on the wire of one of the modules that have what `scripted_answers` has."""
 
-    def __init__(self, line: Line, bill: Bill, script: Script) -> None:
+    def __init__(self, line: Line, bill: Bill, script: Script, wire: Any = answers) -> None:
         self.line = line
         self.bill = bill
         self.script = script
+        self.wire = wire
 
     def play(self) -> None:
         self.before()
         if self.line.status:
             self.bill.status = self.line.status
             return
-        pieces, finish = answers.limited(answers.words(self.bill.payload, self.script), self.bill.payload)
+        words = answers.words(self.bill.payload, self.script)
+        pieces, finish = answers.limited(words, self.wire.limit(self.bill.payload))
         if self.bill.streamed:
             self.stream(pieces, finish)
         else:
@@ -108,7 +109,7 @@ class Turn:
             "html": lambda: line.whole(200, b"<html>Welcome</html>", content_type="text/html"),
             "redirect": lambda: line.whole(307, b"", "Location: http://127.0.0.1:1/v1/chat/completions"),
             "gzip": self.compressed,
-            "error-as-json": lambda: line.whole(200, answers.error_body(200, self.script)),
+            "error-as-json": lambda: line.whole(200, self.wire.error_body(200, self.script)),
             "not-http": self.greet,
             "big-head": self.big_head,
             "key-echo": self.echo_key,
@@ -124,30 +125,31 @@ class Turn:
         self.line.close()
 
     def echo_key(self) -> None:
-        """A provider that says back, wherever it can, with what it was called."""
-        key = self.bill.headers["authorization"].partition(" ")[2]
-        error = {"message": f"What is {key}?", "type": f"unknown {key}", "code": key, "param": key}
-        self.line.whole(int(self.script.number(400)), json.dumps({"error": error}).encode(), f"X-Request-Id: {key}")
+        headers = self.bill.headers
+        key = headers.get("x-api-key") or headers.get("x-goog-api-key") or headers["authorization"].partition(" ")[2]
+        self.line.whole(int(self.script.number(400)), self.wire.quoted(key), f"X-Request-Id: {key}")
 
     def big_head(self) -> None:
         self.line.send(b"HTTP/1.1 200 OK\r\n" + b"X-Filler: " + b"x" * 200_000)
         self.line.pause(30)
 
     def refuse(self) -> None:
-        """`429-ra-2`, and the refusals that have a name."""
-        named = {"auth": 401, "context-length": 400, "context-size": 400, "content-filter": 400, "param": 400}
-        named["key-in-message"] = 400
-        name, _, wait = self.bill.model.removeprefix("fault:").removesuffix("-once").partition("-ra-")
+        """`429-ra-2`, `503-in-1`, and the refusals that have a name."""
+        named = dict.fromkeys(("context-length", "context-size", "content-filter", "param", "key-in-message"), 400)
+        named |= {"flaps": 503, **self.wire.STATUSES}
+        name, _, wait = answers.bare(self.bill.model).removesuffix("-once").partition("-ra-")
+        name, _, late = name.partition("-in-")
         status = named.get(self.script.name) or (int(name) if name.isdigit() and self.script.name != "ok" else 0)
         if status:
-            more = [f"Retry-After: {wait}"] if wait else []
-            self.line.whole(status, answers.error_body(status, self.script), *more)
+            self.line.pause(float(late)) if late[:1].isdigit() else None
+            more = [f"Retry-After: {wait.replace('_', ' ')}"] if wait else []
+            self.line.whole(status, self.wire.error_body(status, self.script), *more)
 
     def wait(self, pieces: list[str], finish: str) -> None:
         self.bill.completion_tokens = len(pieces)
         if self.script.name == "slow":
             self.line.pause(self.script.number(100) / 1000 * len(pieces))
-        body = answers.completion(self.bill, pieces, finish, self.script)
+        body = self.wire.completion(self.bill, pieces, finish, self.script)
         match self.script.name:
             case "bad-json":
                 body = body[:-10]
@@ -165,32 +167,32 @@ class Turn:
         if self.script.name == "silence":
             self.line.pause(self.script.number(10))
         cut_after = int(self.script.number(3)) if self.script.name.endswith("-after") else -1
-        for payload, text in answers.chunks(self.bill, pieces, finish, self.script):
+        for payload, text in self.wire.chunks(self.bill, pieces, finish, self.script):
             self.event(payload, text)
             if self.bill.completion_tokens == cut_after:
                 self.break_off()
                 break
         if self.script.name == "rst-at-end":
             self.line.reset()
-        if self.script.name != "no-done":
-            self.event(b"[DONE]", "")
+        if self.wire.DONE and self.script.name != "no-done":
+            self.event(self.wire.DONE, "")
         self.line.end()
 
     def event(self, payload: bytes, text: str) -> None:
-        line = self.line
+        line, event = self.line, self.wire.lines(payload)
         match self.script.name:
             case "crlf-split":
                 first = b"\xef\xbb\xbf" if not self.bill.sent else b""
-                for byte in first + b": note\r\nid: 7\r\ndata: " + payload + b"\r\n\r\n":
+                for byte in first + b": note\r\nid: 7\r\n" + event.replace(b"\n", b"\r\n") + b"\r\n\r\n":
                     line.chunk(bytes([byte]))
             case "comments":
-                line.chunk(b": PROCESSING\n\ndata: " + payload + b"\n\n")
+                line.chunk(b": PROCESSING\n\n" + event + b"\n\n")
             case "drip" if self.bill.completion_tokens:
-                for byte in b"data: " + payload + b"\n\n":
+                for byte in event + b"\n\n":
                     line.chunk(bytes([byte]))
                     line.pause(0.1)
             case _:
-                line.chunk(b"data: " + payload + b"\n\n")
+                line.chunk(event + b"\n\n")
         if text:
             self.bill.sent += text
             self.bill.completion_tokens += 1
@@ -218,15 +220,12 @@ class Turn:
             self.line.chunk(b"x" * 65_536)
 
     def error_event(self) -> None:
-        self.line.chunk(b'data: {"error": {"message": "Backend died.", "code": 502}}\n\ndata: [DONE]\n\n')
+        self.line.chunk(self.wire.error_event())
         self.line.end()
         raise Cut
 
     def endless(self) -> None:
-        piece = "x" * 1000
-        payload = {**answers.envelope(self.bill, "chat.completion.chunk")}
-        payload["choices"] = [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]
-        event = b"data: " + json.dumps(payload).encode() + b"\n\n"
+        event = self.wire.lines(self.wire.piece(self.bill, "x" * 1000)) + b"\n\n"
         while True:
             self.line.chunk(event)
             self.bill.completion_tokens += 1

@@ -2,11 +2,13 @@
 
 import pytest
 
+from adapters.ai.echo import EchoEmbedder
 from tests.contracts.account_store import AccountStoreContract
 from tests.contracts.admin_store import AdminStoreContract
 from tests.contracts.apply import ApplyContract
 from tests.contracts.budgets import BudgetsContract
 from tests.contracts.chat_model import ChatModelContract
+from tests.contracts.embedder import EmbedderContract
 from tests.contracts.idempotency import IdempotencyContract
 from tests.contracts.signals import SignalsContract
 from tests.contracts.unit_of_work import UnitOfWorkContract
@@ -78,6 +80,14 @@ class TestScriptedModel(ChatModelContract):
     @pytest.fixture
     def chat(self):
         return ScriptedModel("one", "two", "three")
+
+
+class TestEchoEmbedder(EmbedderContract):
+    good = "echo"
+
+    @pytest.fixture
+    def embedder(self):
+        return EchoEmbedder()
 
 
 class TestRecordingSignals(SignalsContract):

@@ -56,10 +56,11 @@ MAY_READ_ENVIRONMENT = {
     "adapters/recorders/metrics.py": "prometheus_client is told its folder by a variable, and by nothing else",
 }
 MAY_BE_RANDOM = {
-    "adapters/ai/decorators.py": "spreads out retries",
+    "adapters/ai/rotation.py": "spreads out retries",
     "adapters/journal/applier.py": "spreads out workers",
     "adapters/journal/reaper.py": "spreads out workers",
     "adapters/persistence/ledger.py": "spreads out two writers",
+    "infrastructure/container.py": "chooses among equal deployments",
     "infrastructure/chores.py": "spreads out workers",
     "infrastructure/parts.py": "spreads out two writers",
 }

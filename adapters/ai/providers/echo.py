@@ -1,7 +1,10 @@
 """The built-in provider: no key, no server, no network."""
 
-from adapters.ai.profile import Profile, price
+from adapters.ai.echo_images import IDLE
+from adapters.ai.profile import ImageRules, Profile, price
 from domain.completion import ModelCard
+
+_ALL = ("chat", "stream", "embeddings", "images")
 
 PROFILE = Profile(
     name="echo",
@@ -9,7 +12,7 @@ PROFILE = Profile(
     wire="echo",
     built_in=True,
     default_model="echo",
-    models=(ModelCard("echo"), ModelCard("slow")),
+    models=(ModelCard("echo", capabilities=_ALL), ModelCard("slow", capabilities=_ALL)),
     # What it follows, and what makes no difference to it. What would (tools, n, logprobs …) is refused by name.
     options=frozenset(
         {
@@ -26,5 +29,6 @@ PROFILE = Profile(
             "user",
         }
     ),
+    images=ImageRules(options=IDLE),
     prices={"echo": price("0", "0"), "slow": price("0", "0")},
 )

@@ -5,6 +5,7 @@ stall the server; `response_format` with a JSON schema does what most callers wa
 """
 
 from adapters.ai.profile import OPENAI_OPTIONS, Profile
+from adapters.ai.quirks import EmbeddingRules
 from domain.completion import ModelCard
 
 _SAMPLING = frozenset(
@@ -35,4 +36,6 @@ PROFILE = Profile(
     models=(ModelCard("default"),),
     options=OPENAI_OPTIONS | _SAMPLING,
     max_tokens_field="max_tokens",
+    embeddings=EmbeddingRules(options={}),
+    images=None,
 )

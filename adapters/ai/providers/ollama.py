@@ -1,6 +1,7 @@
 """Ollama's OpenAI-compatible endpoint: https://docs.ollama.com/openai. Its models are whatever was pulled."""
 
 from adapters.ai.profile import Profile
+from adapters.ai.quirks import EmbeddingRules
 
 PROFILE = Profile(
     name="ollama",
@@ -23,4 +24,6 @@ PROFILE = Profile(
         }
     ),
     max_tokens_field="max_tokens",
+    embeddings=EmbeddingRules(options={"dimensions": "dimensions"}, tokens=False),
+    images=None,
 )

@@ -3,10 +3,13 @@
 Its list prices are in yuan and differ by region and tier, so none is given here.
 """
 
-from adapters.ai.profile import Profile
+from adapters.ai.profile import ImageRules, Profile
+from adapters.ai.quirks import EmbeddingRules, Quirks
 from domain.completion import ModelCard
+from domain.provider_errors import UpstreamAuth, UpstreamRateLimited
 
-_TEXT = ("chat", "stream", "tools", "json_object")
+_TEXT = ("chat", "stream", "tools", "json_object", "prefill")
+_VISION = ("chat", "stream", "vision", "prefill")
 
 PROFILE = Profile(
     name="qwen",
@@ -18,8 +21,16 @@ PROFILE = Profile(
         ModelCard("qwen-plus", 131_072, None, _TEXT),
         ModelCard("qwen-turbo", None, None, _TEXT),
         ModelCard("qwen-max", 32_768, 8_192, _TEXT),
-        ModelCard("qwen-vl-plus", None, None, ("chat", "stream", "vision")),
-        ModelCard("qwen-vl-max", None, None, ("chat", "stream", "vision")),
+        ModelCard("qwen-vl-plus", None, None, _VISION),
+        ModelCard("qwen-vl-max", None, None, _VISION),
+        ModelCard("text-embedding-v4", 8_192, None, ("embeddings",)),
+        ModelCard("text-embedding-v3", 8_192, None, ("embeddings",)),
+        ModelCard("wan2.2-t2i-flash", capabilities=("images",)),
+        ModelCard("wan2.2-t2i-plus", capabilities=("images",)),
+        ModelCard("wanx2.1-t2i-turbo", capabilities=("images",)),
+        ModelCard("qwen-image", capabilities=("images",)),
+        ModelCard("qwen-image-plus", capabilities=("images",)),
+        ModelCard("stable-diffusion-3.5-large", capabilities=("images",)),
     ),
     options=frozenset(
         {
@@ -51,4 +62,23 @@ PROFILE = Profile(
         }
     ),
     max_tokens_field="max_tokens",
+    quirks=Quirks(
+        keeps=frozenset({"cache_control"}),
+        prefill="partial",
+        errors={
+            "arrearage": UpstreamAuth,
+            # Its word for a limit per minute; no other provider's quota comes back by itself.
+            "insufficient_quota": UpstreamRateLimited,
+            "limit_requests": UpstreamRateLimited,
+            "throttling": UpstreamRateLimited,
+            "throttling.allocationquota": UpstreamRateLimited,
+            "throttling.burstrate": UpstreamRateLimited,
+            "throttling.ratequota": UpstreamRateLimited,
+        },
+    ),
+    embeddings=EmbeddingRules(batch=10, options={"dimensions": "dimensions"}, tokens=False),
+    images=ImageRules(
+        wire="dashscope",
+        options=frozenset({"cfg", "negative_prompt", "prompt_extend", "seed", "shift", "steps", "style", "watermark"}),
+    ),
 )

@@ -3,8 +3,10 @@
 Its list prices are in yuan and change with the model's host, so none is given here.
 """
 
-from adapters.ai.profile import Profile
+from adapters.ai.profile import ImageRules, Profile
+from adapters.ai.quirks import EmbeddingRules, Quirks
 from domain.completion import ModelCard
+from domain.provider_errors import UpstreamAuth, UpstreamOverloaded
 
 PROFILE = Profile(
     name="siliconflow",
@@ -17,6 +19,11 @@ PROFILE = Profile(
         ModelCard("Qwen/Qwen2.5-72B-Instruct", 32_768, 4_096),
         ModelCard("deepseek-ai/DeepSeek-V3", 65_536, None),
         ModelCard("deepseek-ai/DeepSeek-R1", 65_536, None, ("chat", "stream", "reasoning")),
+        ModelCard("BAAI/bge-m3", 8_192, None, ("embeddings",)),
+        ModelCard("Qwen/Qwen3-Embedding-8B", 32_768, None, ("embeddings",)),
+        ModelCard("Qwen/Qwen3-Embedding-0.6B", 32_768, None, ("embeddings",)),
+        ModelCard("Kwai-Kolors/Kolors", capabilities=("images",)),
+        ModelCard("Qwen/Qwen-Image", capabilities=("images",)),
     ),
     options=frozenset(
         {
@@ -38,4 +45,13 @@ PROFILE = Profile(
         }
     ),
     max_tokens_field="max_tokens",
+    quirks=Quirks(errors={"30001": UpstreamAuth, "50505": UpstreamOverloaded}),
+    embeddings=EmbeddingRules(batch=32, options={"dimensions": "dimensions"}, base64=True, tokens=False),
+    images=ImageRules(
+        options=frozenset({"guidance_scale", "negative_prompt", "num_inference_steps", "seed"}),
+        size="image_size",
+        count="batch_size",
+        user=False,
+        asks_base64=False,
+    ),
 )

@@ -4,6 +4,7 @@ Its models are named when it is started.
 """
 
 from adapters.ai.profile import OPENAI_OPTIONS, Profile
+from adapters.ai.quirks import EmbeddingRules
 
 _EXTRA = frozenset(
     {
@@ -35,4 +36,6 @@ PROFILE = Profile(
     base_url="http://127.0.0.1:8000/v1",
     key_env=("VLLM_API_KEY",),
     options=OPENAI_OPTIONS | _EXTRA,
+    embeddings=EmbeddingRules(base64=True),
+    images=None,
 )

@@ -21,6 +21,8 @@ from tests.world import World
 WIRED = (
     *("identity", "sessions", "chat", "completions", "usage", "catalog", "in_flight", "clock", "record"),
     "idempotency",
+    "embeddings",
+    *("images", "image_jobs", "files"),
     *("accounts", "logins", "factors", "keys", "teams"),
     *("user_admin", "team_admin", "limit_admin", "provider_admin", "overview"),
 )
@@ -150,7 +152,7 @@ def a_container(world: World, health: HealthService) -> containers.DynamicContai
 
 
 def a_health(world: World) -> HealthService:
-    return HealthService(world.in_flight, {}, {}, lambda: "0001", "c0ffee")
+    return HealthService(world.in_flight, {}, {}, lambda: "0001", lambda: "c0ffee")
 
 
 def an_app(container: containers.DynamicContainer) -> Flask:

@@ -145,9 +145,20 @@ def test_the_prices_in_force_are_listed(admin):
                 "cached_input": None,
                 "cache_write": None,
                 "reasoning": None,
+                "image": None,
             }
         ]
     }
+
+
+def test_an_image_has_a_price_of_its_own_that_may_be_the_only_one(admin):
+    made = admin.post(PRICES, {"model": "acme/paint", "image": 0.04})
+
+    assert (made.status_code, made.json["input"], made.json["output"], made.json["image"]) == (201, 0.0, 0.0, 0.04)
+    (stored,) = admin.world.begin.rows.prices.values()
+    assert (stored.input, stored.output, stored.image) == (0, 0, 40_000_000)
+    (entry,) = admin.world.begin.rows.audit.values()
+    assert entry.after["image"] == 40_000_000
 
 
 @pytest.mark.parametrize(

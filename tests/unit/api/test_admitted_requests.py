@@ -9,9 +9,18 @@ from tests.fakes import MemoryCounters
 COMPLETIONS, CHAT, STREAM = "/api/v1/chat/completions", "/api/v1/chat", "/api/v1/chat/stream"
 ASKED = {"model": "acme/large", "messages": [{"role": "user", "content": "Hello"}]}
 SAID = {"session_id": "sess_1", "message": "Hello"}
-WAYS = [(COMPLETIONS, ASKED), (COMPLETIONS, {**ASKED, "stream": True}), (CHAT, SAID), (STREAM, SAID)]
+MESSAGES = "/api/v1/messages"
+ASKED_OF_MESSAGES = {**ASKED, "max_tokens": 1_024}
+WAYS = {
+    "whole": (COMPLETIONS, ASKED),
+    "stream": (COMPLETIONS, {**ASKED, "stream": True}),
+    "message": (MESSAGES, ASKED_OF_MESSAGES),
+    "streamed message": (MESSAGES, {**ASKED_OF_MESSAGES, "stream": True}),
+    "turn": (CHAT, SAID),
+    "streamed turn": (STREAM, SAID),
+}
 
-every_way = pytest.mark.parametrize(("path", "body"), WAYS, ids=["whole", "stream", "turn", "streamed turn"])
+every_way = pytest.mark.parametrize(("path", "body"), WAYS.values(), ids=WAYS.keys())
 
 
 @pytest.fixture
@@ -67,7 +76,8 @@ def test_a_spent_budget_is_another_status_and_not_worth_a_retry(site, limit, pat
     refusal = site.post(path, body)
 
     error = refusal.json["error"]
-    assert (refusal.status_code, error["code"], error["type"]) == (402, "budget_exceeded", "insufficient_quota")
+    kind = "billing_error" if path == MESSAGES else "insufficient_quota"
+    assert (refusal.status_code, error["code"], error["type"]) == (402, "budget_exceeded", kind)
     assert error["message"].endswith("it resets at 2026-11-22T00:00:00Z.")
     assert (error["retryable"], "Retry-After" in refusal.headers) == (False, False)
 

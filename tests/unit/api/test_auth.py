@@ -21,6 +21,8 @@ STRANGERS = {
     "oidc.finish_oidc",
 }
 """What people without an account, or without their password, can ask for."""
+ANTHROPICS = {"messages.create_message", "messages.count_message_tokens"}
+"""Here the key may come as `x-api-key`."""
 
 
 def test_every_endpoint_declares_who_may_use_it(app: Flask):
@@ -113,6 +115,8 @@ def test_without_a_valid_credential_nothing_but_the_public_answers(app: Flask, s
             assert answer.status_code == 200
         elif endpoint in STRANGERS:
             assert answer.status_code in {404, 415}, (method, path)
+        elif endpoint in ANTHROPICS and "x-api-key" in headers:
+            assert answer.status_code == 415, (method, path)
         else:
             assert answer.status_code == 401, (method, path)
 
@@ -139,6 +143,9 @@ def _key_with(site, **fields):
     ("method", "path"),
     [
         ("POST", "/api/v1/chat/completions"),
+        ("POST", "/api/v1/responses"),
+        ("POST", "/api/v1/messages"),
+        ("POST", "/api/v1/messages/count_tokens"),
         ("POST", "/api/v1/chat"),
         ("POST", "/api/v1/chat/stream"),
         ("POST", "/api/v1/chat/req_1/stop"),

@@ -10,11 +10,19 @@ def site(shared_site):
 
 
 COMPLETION = {"model": "acme/large", "messages": [{"role": "user", "content": "Hello"}]}
+RESPONSE = {"model": "acme/large", "input": "Hello"}
+MESSAGE = {**COMPLETION, "max_tokens": 9, "metadata": {}}
 CHAT = {"session_id": "sess_1", "message": "Hello"}
+IMAGE = {"model": "acme/large", "prompt": "a cat", "n": 1, "size": "64x64", "quality": "high"}
 SESSION = {"title": "Trip", "ai_provider": "acme", "model": "large", "config": {"temperature": 0.5, "max_tokens": 9}}
 
 BODIES = {
     ("POST", "/api/v1/chat/completions"): COMPLETION,
+    ("POST", "/api/v1/responses"): RESPONSE,
+    ("POST", "/api/v1/messages"): MESSAGE,
+    ("POST", "/api/v1/messages/count_tokens"): COMPLETION,
+    ("POST", "/api/v1/images/generations"): IMAGE,
+    ("POST", "/api/v1/images"): IMAGE,
     ("POST", "/api/v1/chat"): CHAT,
     ("POST", "/api/v1/chat/stream"): CHAT,
     ("POST", "/api/v1/sessions"): SESSION,
@@ -54,8 +62,8 @@ RAW = {
 
 def assert_refused(answer, codes=frozenset({400})):
     assert answer.status_code in codes
-    error = answer.json["error"]
-    assert error["request_id"] == answer.headers["X-Request-Id"]
+    told = answer.json if answer.json.get("type") == "error" else answer.json["error"]
+    assert told["request_id"] == answer.headers["X-Request-Id"]
     assert "Traceback" not in answer.text
 
 
@@ -82,7 +90,7 @@ def test_a_form_is_not_even_parsed(site, method, path, content_type):
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_a_body_above_the_limit_is_413(site, method, path):
-    limit = 25_000_000 if "completions" in path else 1_000_000
+    limit = 25_000_000 if path.endswith(("/completions", "/responses", "/messages", "/count_tokens")) else 1_000_000
     answer = site.client.open(
         path,
         method=method,

@@ -49,7 +49,12 @@ def test_a_turn_answers_with_the_stored_message(site):
             "cost": 1.8e-08,
             "source": "provider",
         },
-        "context": {"tokens": answer.json["context"]["tokens"], "dropped_messages": 0},
+        "context": {
+            "tokens": answer.json["context"]["tokens"],
+            "dropped_messages": 0,
+            "summarized_messages": 0,
+            "method": "chars/4",
+        },
     }
     assert answer.json["id"].startswith("msg_")
     assert site.world.texts() == [("user", "Hello?", "complete"), ("assistant", "Hello", "complete")]

@@ -57,7 +57,29 @@ def test_every_parameter_that_openai_documents_is_known():
     ids=lambda message: f"{message['role']} {str(message.get('content'))[:30]}",
 )
 def test_every_documented_message_is_accepted_and_passed_on_unchanged(message):
-    assert completion_request({**ASKED, "messages": [message]}).messages == [message]
+    assert completion_request({**ASKED, "messages": [message]}).order.messages == [message]
+
+
+@pytest.mark.parametrize("parsed", [None, {"a": [1]}, ["x"], "y", 7])
+def test_what_openais_sdks_add_to_an_answer_is_taken_when_it_is_sent_back_and_not_passed_on(parsed):
+    function = {**CALL["function"], "parsed_arguments": parsed}
+    custom = {"id": "c", "type": "custom", "custom": {"name": "f", "input": "x"}}
+    turn = {"role": "assistant", "content": '{"a":1}', "tool_calls": [CALL, custom]}
+    called = {**turn, "tool_calls": [{**CALL, "function": function}, custom]}
+    said = {"role": "assistant", "content": "Hi", "tool_calls": None}
+    given = [USER, {**called, "parsed": parsed}, called, {**said, "parsed": parsed}, {**said, "images": []}]
+
+    assert completion_request({**ASKED, "messages": given}).order.messages == [USER, turn, turn, said, said]
+    assert called["tool_calls"][0]["function"] is function, "the body of the request stays as it is"
+
+
+def test_only_answers_have_what_was_parsed_of_them():
+    for message in (
+        {**USER, "parsed": {}},
+        {"role": "assistant", "function_call": {**CALL["function"], "parsed_arguments": 1}},
+    ):
+        with pytest.raises(UnknownField):
+            completion_request({**ASKED, "messages": [message]})
 
 
 @pytest.mark.parametrize(
@@ -123,7 +145,7 @@ def test_any_other_message_is_refused_by_the_path_of_its_field(message, param):
     ids=str,
 )
 def test_a_documented_parameter_becomes_an_option(name, value):
-    assert completion_request({**ASKED, name: value}).options == {name: value}
+    assert completion_request({**ASKED, name: value}).order.options == {name: value}
 
 
 @pytest.mark.parametrize(
@@ -207,13 +229,13 @@ def test_destinations_credentials_and_callbacks_are_refused_by_any_name(name):
 def test_a_null_is_not_given_at_all():
     asked = completion_request({**ASKED, "temperature": None, "stream": None, "stream_options": None, "top_k": None})
 
-    assert asked.options == {}
+    assert asked.order.options == {}
     assert not asked.streamed
     assert asked.usage is None
 
 
 def test_more_than_2000_messages_have_an_error_of_their_own():
-    assert len(completion_request({**ASKED, "messages": [USER] * 2_000}).messages) == 2_000
+    assert len(completion_request({**ASKED, "messages": [USER] * 2_000}).order.messages) == 2_000
     with pytest.raises(TooManyMessages):
         completion_request({**ASKED, "messages": [USER] * 2_001})
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import zlib
 from dataclasses import replace
 
 import gevent
@@ -337,6 +338,27 @@ def test_an_answer_that_is_too_long_to_be_kept_is_given_once_and_then_told_as_ab
     assert len(first.json["choices"][0]["message"]["content"]) == len(long)
     assert (repeat.status_code, repeat.json["error"]["code"]) == (502, "request_abandoned")
     assert "too long" in repeat.json["error"]["message"]
+
+
+def test_what_is_too_long_to_be_kept_is_not_packed_to_its_end(site, monkeypatch):
+    """It would hold up everybody else for as long as that takes."""
+    packed, make = [], zlib.compressobj
+
+    class Counting:
+        def __init__(self, *arguments):
+            self._packer = make(*arguments)
+            self.flush = self._packer.flush
+
+        def compress(self, piece):
+            packed.append(len(piece))
+            return self._packer.compress(piece)
+
+    monkeypatch.setattr(zlib, "compressobj", Counting)
+    site.world.script(os.urandom(20 << 20).hex())
+
+    ask(site)
+
+    assert 4 << 20 < sum(packed) < 12 << 20
 
 
 def test_an_answer_that_could_not_be_kept_is_given_all_the_same_and_never_made_again(site):

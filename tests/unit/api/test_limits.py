@@ -5,7 +5,7 @@ import pytest
 from flask import Flask, Response, abort, g, request
 from flask.testing import FlaskClient
 
-from api.limits import init_limits
+from api.limits import change_default_rate, init_limits
 from application.call import Call, TokenStanding
 from application.cancellation import Cancellation
 from application.facts import LimiterFailed, LimitHit
@@ -367,3 +367,15 @@ def test_a_request_does_not_pay_for_the_hooks_of_flask_limiter(counters, record)
 
     assert len(hooks) == 2
     assert all(getattr(hook, "__self__", None) is not limiter for hook in hooks)
+
+
+def test_the_default_and_the_shadow_may_change_while_requests_come(counters, record):
+    app = an_app(counters, record, default_rpm=1)
+    client = app.test_client()
+    assert [client.get("/answer", headers={"key": "key_1"}).status_code for _ in range(2)] == [200, 429]
+
+    change_default_rate(app, 5, shadow=False)
+    assert client.get("/answer", headers={"key": "key_1"}).headers["x-ratelimit-limit-requests"] == "5"
+
+    change_default_rate(app, 1, shadow=True)
+    assert client.get("/answer", headers={"key": "key_1"}).status_code == 200

@@ -66,6 +66,15 @@ def test_one_fact_tells_of_a_request(site):
     )
 
 
+@pytest.mark.parametrize(
+    ("told", "retry"), [("0", 0), ("2", 2), ("", None), ("-1", None), ("1.5", None), ("1000", None), ("two", None)]
+)
+def test_a_client_that_tries_again_may_say_so(site, told, retry):
+    site.get("/api/v1/sessions/sess_1", headers={"x-stainless-retry-count": told})
+
+    assert _served(site).client_retry == retry
+
+
 def test_what_a_client_makes_up_does_not_become_a_label(site):
     site.client.open("/nowhere/123", method="BREW", buffered=True)
 

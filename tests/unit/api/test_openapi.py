@@ -7,10 +7,25 @@ from openapi_spec_validator import validate
 
 from api.openapi import build_document
 from api.v1.completion_request import completion_request
+from api.v1.messages_request import message_request
+from domain.completion import Delta
 from domain.errors import InvalidRequest
+from domain.provider_errors import UpstreamReset
 
 UNDOCUMENTED = {"/api/v1/openapi.json", "/api/v1/docs", "/api/v1/docs/<name>"}
 """The document itself and the page that shows it."""
+ANTHROPICS = {"/api/v1/messages", "/api/v1/messages/count_tokens"}
+"""Routes that speak another dialect."""
+PAID = {
+    "createChatCompletion",
+    "createEmbeddings",
+    "createImageJob",
+    "createImages",
+    "createMessage",
+    "createResponse",
+    "sendMessage",
+    "streamMessage",
+}
 STRANGERS = ("register", "confirm", "login", "password/forgot", "password/reset", "oidc", "oidc/start", "oidc/callback")
 
 
@@ -38,7 +53,7 @@ def test_the_document_is_valid_openapi_3_1(document):
 
 def test_the_document_has_every_route_and_no_other(shared_site, operations):
     rules = {
-        (method, re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule))
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in shared_site.app.url_map.iter_rules()
         if rule.rule not in UNDOCUMENTED
         for method in rule.methods - {"HEAD", "OPTIONS"}
@@ -59,7 +74,9 @@ def test_all_but_health_and_what_is_for_strangers_need_the_bearer_token(operatio
     open_to_all = {path for (_, path), operation in operations.items() if "security" not in operation}
 
     assert open_to_all == {"/livez", "/readyz", *(f"/api/v1/auth/{name}" for name in STRANGERS)}
-    assert all(operation.get("security") in (None, [{"bearer": []}]) for operation in operations.values())
+    for (_, path), operation in operations.items():
+        beside = [{"apiKey": []}] if path in ANTHROPICS else []
+        assert operation.get("security") in (None, [{"bearer": []}, *beside])
 
 
 def headers(operation):
@@ -70,8 +87,9 @@ def test_every_operation_documents_its_errors_with_the_one_envelope(operations):
     for (_, path), operation in operations.items():
         errors = {status: told for status, told in operation["responses"].items() if status >= "400"}
         if path != "/readyz":
+            name = "MessagesError" if path in ANTHROPICS else "Error"
             for told in errors.values():
-                assert told["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Error"}
+                assert told["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
         if "requestBody" in operation:
             assert {"429", "500", "503"} <= set(errors)
         if "security" in operation:
@@ -80,7 +98,7 @@ def test_every_operation_documents_its_errors_with_the_one_envelope(operations):
             assert "404" in errors
         if "requestBody" in operation:
             assert {"400", "408", "413", "415"} <= set(errors)
-        paid = operation["operationId"] in {"createChatCompletion", "sendMessage", "streamMessage"}
+        paid = operation["operationId"] in PAID
         assert ("422" in errors) == paid == ("Idempotency-Key" in headers(operation))
 
 
@@ -95,6 +113,7 @@ def test_streams_are_described_event_by_event(operations, document):
     for method, path, event in (
         ("POST", "/api/v1/chat/stream", "ChatEvent"),
         ("POST", "/api/v1/chat/completions", "ChatCompletionEvent"),
+        ("POST", "/api/v1/messages", "MessagesEvent"),
     ):
         content = operations[method, path]["responses"]["200"]["content"]
         assert content["text/event-stream"]["schema"] == {"$ref": f"#/components/schemas/{event}"}
@@ -157,6 +176,9 @@ def test_answers_are_as_documented(shared_site, document):
     asked = {"model": "acme/large", "messages": [{"role": "user", "content": "Hello"}]}
     answers = {
         "ChatCompletion": shared_site.post("/api/v1/chat/completions", asked),
+        "MessagesAnswer": shared_site.post("/api/v1/messages", {**asked, "max_tokens": 9}),
+        "MessagesCount": shared_site.post("/api/v1/messages/count_tokens", asked),
+        "MessagesError": shared_site.post("/api/v1/messages", asked),
         "ChatAnswer": shared_site.post("/api/v1/chat", {"session_id": "sess_1", "message": "Hello"}),
         "SessionPage": shared_site.get("/api/v1/sessions"),
         "MessagePage": shared_site.get("/api/v1/sessions/sess_1/messages"),
@@ -186,6 +208,60 @@ def test_events_are_as_documented(shared_site, document):
         _validator(document, "ChatEvent").validate({"event": name, "data": data})
         content = document["components"]["schemas"][f"Chat{name.title()}Event"]["properties"]["data"]["contentSchema"]
         _validator(document, content["$ref"].rpartition("/")[2]).validate(json.loads(data))
+
+
+def test_events_of_messages_are_as_documented(clean_site, document):
+    calls = [{"index": at, "id": f"t{at}", "function": {"name": "f", "arguments": "{}"}} for at in range(2)]
+    details = [{"type": "thinking", "index": 0, "signature": "s"}, {"type": "redacted_thinking", "data": "d"}]
+    inner = {"tool_calls": calls, "reasoning_details": details}
+    delta = Delta([{"index": 0, "delta": inner, "finish_reason": None}], "a", "b")
+    clean_site.world.script(delta, [], UpstreamReset())
+    whole = {"model": "acme/large", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 9}
+    cut = clean_site.post("/api/v1/messages", {**whole, "stream": True}).text
+    clean_site.world.script("Hel", "lo")
+    events = (cut + clean_site.post("/api/v1/messages", {**whole, "stream": True}).text).strip().split("\n\n")
+    schemas = document["components"]["schemas"]
+
+    seen = set()
+    for event in events:
+        name, data = (line.partition(": ")[2] for line in event.split("\n"))
+        _validator(document, "MessagesEvent").validate({"event": name, "data": data})
+        schema = schemas[f"Messages{name.title().replace('_', '')}Event"]
+        content = {**schema["properties"]["data"]["contentSchema"], "components": document["components"]}
+        jsonschema.Draft202012Validator(content).validate(json.loads(data))
+        seen.add(name)
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"max_tokens": 1},
+        {"max_tokens": 1, "system": None, "tools": None, "tool_choice": None, "thinking": None},
+        {"max_tokens": 1, "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]},
+        {"max_tokens": 1, "messages": [{"role": "user", "content": [{"type": "tool_use"}]}]},
+        {"max_tokens": 1, "messages": [{"role": "root", "content": "x"}]},
+        {"max_tokens": 1, "tools": [{"name": "f", "input_schema": {}, "type": None, "cache_control": None}]},
+        {"max_tokens": 1, "tools": [{"name": "f", "input_schema": {}, "defer_loading": True}]},
+        {"max_tokens": 1, "thinking": {"type": "enabled"}},
+        {"max_tokens": 1, "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}},
+        {"max_tokens": 0},
+        {"max_tokens": 1, "temperature": 2},
+        {"max_tokens": 1, "container": "c"},
+        {},
+    ],
+    ids=str,
+)
+def test_what_the_document_says_of_a_message_is_what_is_enforced(document, body):
+    whole = {"model": "a", "messages": [{"role": "user", "content": "x"}], **body}
+    try:
+        message_request(whole)
+    except InvalidRequest:
+        accepted = False
+    else:
+        accepted = True
+
+    assert _validator(document, "MessagesRequest").is_valid(whole) is accepted
 
 
 def test_the_document_is_served_as_it_is_built(shared_site, document):

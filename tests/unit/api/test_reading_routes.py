@@ -169,6 +169,8 @@ def test_records_list_every_request_newest_first(site):
         "session_id": None,
         "state": "completed",
         "streamed": False,
+        "cache_hit": False,
+        "images": 0,
         "prompt_tokens": 12,
         "completion_tokens": 3,
         "total_tokens": 15,

@@ -27,7 +27,14 @@ MESSAGE_FIELDS = [
     "request_id",
     "created_at",
 ]
-CONFIG = {"temperature": None, "max_tokens": None, "top_p": None, "system_prompt": None, "history": 40}
+CONFIG = {
+    "temperature": None,
+    "max_tokens": None,
+    "top_p": None,
+    "system_prompt": None,
+    "history": 40,
+    "context": "sliding",
+}
 
 
 def _foreign(site):

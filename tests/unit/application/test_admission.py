@@ -26,7 +26,7 @@ def a_bound(kind: Kind = Kind.KEY, id: str = "key_1", **limits) -> Bound:  # noq
 def admit(world: World, *bounds: Bound, number: int = 1, prompt: int = 50, output: int = 25, **principal) -> Call:
     """A call of 75 tokens, or 100 nano-units, unless a test says otherwise."""
     call = world.call(f"req_{number}")
-    ask = Ask(a_principal(bounds=bounds, **principal), "acme/large", prompt, output)
+    ask = Ask(a_principal(bounds=bounds, **principal), ["acme/large"], prompt, output)
     world.admission.admit(ask, call)
     return call
 
@@ -134,7 +134,7 @@ def test_a_refused_call_has_a_standing_too(world: World):
     call = world.call("req_2")
 
     with pytest.raises(RateLimited):
-        world.admission.admit(Ask(a_principal(bounds=(a_bound(tpm=100),)), "acme/large", 50, 25), call)
+        world.admission.admit(Ask(a_principal(bounds=(a_bound(tpm=100),)), ["acme/large"], 50, 25), call)
 
     assert call.standing == TokenStanding(100, 25, 60)
 
@@ -237,7 +237,7 @@ def test_a_call_takes_from_all_budgets_or_from_none(world: World):
 
 def test_the_holds_say_how_much_of_which_window(world: World):
     week = Budget(Unit.TOKENS, Window.WEEK, 1_000)
-    ask = Ask(a_principal(bounds=(a_bound(budgets=(DAY, week)),)), "acme/large", 50, 25)
+    ask = Ask(a_principal(bounds=(a_bound(budgets=(DAY, week)),)), ["acme/large"], 50, 25)
 
     holds = world.admission.admit(ask, world.call())
 
@@ -259,17 +259,17 @@ def test_a_refusal_in_the_unit_of_the_caller_is_the_callers_to_roll_back(world: 
     principal = a_principal(bounds=(a_bound(concurrency=1, budgets=(DAY,)),))
     begun = world.begin.begun
     with world.begin() as work:
-        world.admission.admit(Ask(principal, "acme/large", 200, 0), world.call("req_1"), work)
+        world.admission.admit(Ask(principal, ["acme/large"], 200, 0), world.call("req_1"), work)
     world.admission.settle("req_1", 200)
 
     with pytest.raises(BudgetExceeded), world.begin() as work:
-        world.admission.admit(Ask(principal, "acme/large", 200, 0), world.call("req_2"), work)
+        world.admission.admit(Ask(principal, ["acme/large"], 200, 0), world.call("req_2"), work)
 
     assert (held(world), world.begin.begun - begun) == (200, 2)
 
 
 def test_a_budget_in_money_needs_a_price(world: World):
-    ask = Ask(a_principal(bounds=(a_bound(concurrency=1, budgets=(DAY,)),)), "acme/unpriced", 1, 1)
+    ask = Ask(a_principal(bounds=(a_bound(concurrency=1, budgets=(DAY,)),)), ["acme/unpriced"], 1, 1)
 
     for number in range(2):
         with pytest.raises(ModelUnpriced) as refusal:
@@ -282,14 +282,16 @@ def test_a_budget_in_money_needs_a_price(world: World):
 def test_a_budget_in_tokens_needs_none(world: World):
     bound = a_bound(budgets=(Budget(Unit.TOKENS, Window.DAY, 100),))
 
-    assert world.admission.admit(Ask(a_principal(bounds=(bound,)), "acme/unpriced", 1, 1), world.call())[0].amount == 2
+    assert (
+        world.admission.admit(Ask(a_principal(bounds=(bound,)), ["acme/unpriced"], 1, 1), world.call())[0].amount == 2
+    )
 
 
 @pytest.mark.parametrize("model", ["acme/large", "acme/unpriced"])
 def test_in_shadow_a_budget_is_measured_and_refuses_nothing(world: World, model: str):
     bound = a_bound(budgets=(replace(DAY, amount=99),), shadow=True)
 
-    (hold,) = world.admission.admit(Ask(a_principal(bounds=(bound,)), model, 50, 25), world.call())
+    (hold,) = world.admission.admit(Ask(a_principal(bounds=(bound,)), [model], 50, 25), world.call())
 
     assert world.record.facts == [LimitHit("key", "budget", shadow=True)]
     assert hold.amount == held(world) == (100 if model == "acme/large" else 0)
@@ -300,7 +302,7 @@ def test_in_shadow_a_budget_is_measured_and_refuses_nothing(world: World, model:
 
 def test_an_abandoned_call_gives_everything_back(world: World):
     principal = a_principal(bounds=(a_bound(concurrency=1, tpm=75, budgets=(DAY,)),))
-    ask = Ask(principal, "acme/large", 50, 25)
+    ask = Ask(principal, ["acme/large"], 50, 25)
     holds = world.admission.admit(ask, world.call())
 
     world.admission.abandon("req_1", holds)
@@ -312,7 +314,7 @@ def test_an_abandoned_call_gives_everything_back(world: World):
 
 def test_abandoning_while_the_database_is_away_gives_back_the_place_at_least(world: World):
     principal = a_principal(bounds=(a_bound(concurrency=1, budgets=(DAY,)),))
-    ask = Ask(principal, "acme/large", 50, 25)
+    ask = Ask(principal, ["acme/large"], 50, 25)
     holds = world.admission.admit(ask, world.call())
     world.begin.down = DatabaseBusy()
 

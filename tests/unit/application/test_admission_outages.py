@@ -21,7 +21,7 @@ TEAM = Bound(Kind.TEAM, "team_1", Limits(budgets=(TOKENS,)))
 
 def admit(world: World, *bounds: Bound, number: int = 1, tokens: int = 100, **principal) -> tuple[Hold, ...]:
     """A call that costs as much as it has tokens."""
-    ask = Ask(a_principal(bounds=bounds, **principal), "acme/large", tokens, 0)
+    ask = Ask(a_principal(bounds=bounds, **principal), ["acme/large"], tokens, 0)
     return world.admission.admit(ask, world.call(f"req_{number}"))
 
 
@@ -114,7 +114,7 @@ def test_a_turn_in_a_session_needs_the_database_anyway(world: World):
 
     admit(world, KEY)
     work = type("Work", (), {"budgets": Away()})()
-    ask = Ask(a_principal(bounds=(KEY,)), "acme/large", 1, 0)
+    ask = Ask(a_principal(bounds=(KEY,)), ["acme/large"], 1, 0)
 
     with pytest.raises(DatabaseUnavailable):
         world.admission.admit(ask, world.call("req_2"), work)
@@ -141,7 +141,7 @@ def test_a_key_without_budgets_is_capped_as_well(world: World):
 def test_a_model_without_a_price_costs_nothing_that_could_be_capped(world: World):
     world.admission = replace(world.admission, database_away=lambda: True, defaults=Defaults(outage_cap=0))
 
-    assert world.admission.admit(Ask(a_principal(), "acme/unpriced", 100, 0), world.call()) == ()
+    assert world.admission.admit(Ask(a_principal(), ["acme/unpriced"], 100, 0), world.call()) == ()
 
 
 @pytest.mark.parametrize("bounds", [(), (KEY,)], ids=["without budgets", "with budgets"])

@@ -6,7 +6,10 @@ from contextlib import contextmanager
 import pytest
 
 from application.chat import ChatOrder
-from application.generation import Generation, Order
+from application.completions import CompletionOrder
+from application.generation import Generation
+from application.model_ports import plan_of
+from application.order import Order
 from application.ports import Share
 from domain.errors import (
     AccountingUnavailable,
@@ -39,11 +42,13 @@ def a_caller(**limits) -> Principal:
 
 
 def complete(world: World, caller: Principal, name: str = "req_1"):
-    return world.completions.complete(caller, "acme/large", MESSAGES, {}, world.call(name))
+    return world.completions.complete(caller, CompletionOrder(("acme/large",), MESSAGES), world.call(name))
 
 
 def stream(world: World, caller: Principal, name: str = "req_1"):
-    running = world.completions.stream(caller, "acme/large", MESSAGES, {}, world.call(name, streamed=True))
+    running = world.completions.stream(
+        caller, CompletionOrder(("acme/large",), MESSAGES), world.call(name, streamed=True)
+    )
     return drain(running)
 
 
@@ -209,7 +214,7 @@ def test_an_end_that_cannot_be_journalled_frees_the_place(world: World, run: Run
 def test_the_estimate_is_what_the_call_allows(world: World):
     options = {"max_tokens": 40, "n": 2}
 
-    world.completions.complete(a_caller(), "acme/large", MESSAGES, options, world.call())
+    world.completions.complete(a_caller(), CompletionOrder(("acme/large",), MESSAGES, options), world.call())
 
     (hold,) = world.journal.opened[0].holds
     assert hold.amount == PROMPT_TOKENS + 2 * 80
@@ -219,7 +224,9 @@ def test_the_estimate_is_what_the_call_allows(world: World):
 def test_whatever_the_provider_reads_counts_as_prompt(world: World, option: str):
     options = {option: [{"text": "x" * 4_000}]}
 
-    world.generations.open(Order(a_caller(), a_deployment(world.model), "acme/large", MESSAGES, options), world.call())
+    world.generations.open(
+        Order(a_caller(), plan_of(a_deployment(world.model)), "acme/large", MESSAGES, options), world.call()
+    )
 
     assert world.journal.opened[0].prompt_tokens > PROMPT_TOKENS + 1_000
 
@@ -237,7 +244,7 @@ def test_a_call_is_billed_by_the_prices_it_began_with(world: World):
 
 
 def test_a_call_that_was_never_opened_has_nothing_to_settle(world: World):
-    order = Order(a_caller(), a_deployment(world.model), "acme/large", MESSAGES, {})
+    order = Order(a_caller(), plan_of(a_deployment(world.model)), "acme/large", MESSAGES, {})
     generation = Generation(world.generations, order, world.call())
     generation.admit(None)
 

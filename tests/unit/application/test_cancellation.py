@@ -11,7 +11,7 @@ def test_nothing_happens_until_somebody_cancels():
 
     cancellation.check()
 
-    assert (cancellation.reason, cancellation.attempts) == (None, 0)
+    assert (cancellation.reason, cancellation.attempts) == (None, [])
 
 
 def test_the_first_reason_wins():
@@ -88,3 +88,28 @@ def test_a_limit_counts_from_the_beginning_and_only_shortens():
     assert cancellation.remaining() == 20
     cancellation.limit(900)
     assert cancellation.remaining() == 20
+
+
+def test_a_client_that_leaves_cancels_nothing_that_is_billed_anyway():
+    cancellation, woken = Cancellation(600, FrozenClock().monotonic), []
+    cancellation.on_cancel(lambda: woken.append(True))
+    cancellation.drains = True
+
+    cancellation.cancel(ClientGone())
+    cancellation.check()
+
+    assert (cancellation.left, cancellation.reason, woken) == (True, None, [])
+    cancellation.cancel(StoppedByUser())
+    assert isinstance(cancellation.reason, StoppedByUser)
+    assert (woken, cancellation.leave()) == ([True], False)
+
+
+def test_whoever_is_to_hurry_has_the_seconds_from_now():
+    clock = FrozenClock()
+    cancellation = Cancellation(600, clock.monotonic)
+    clock.advance(10)
+
+    cancellation.hurry(30)
+    assert cancellation.remaining() == 30
+    cancellation.hurry(900)
+    assert cancellation.remaining() == 30

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from application.chat import ChatAnswer, ChatOrder
-from application.generations import Stream
+from application.stream import Stream
 from domain.completion import Completion
 from domain.errors import (
     AccountingUnavailable,

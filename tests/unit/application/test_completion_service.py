@@ -1,5 +1,6 @@
 import pytest
 
+from application.completions import CompletionOrder
 from domain.errors import Forbidden, ModelNotAllowed, UnknownModel, UnsupportedParameter
 from domain.user import Role
 from tests.builders import a_deployment, a_principal
@@ -10,7 +11,9 @@ MESSAGES = [{"role": "user", "content": "Hello", "name": "ada"}]
 
 
 def complete(world: World, model: str = "acme/large", principal=None, **options):
-    return world.completions.complete(principal or a_principal(), model, MESSAGES, options, world.call())
+    return world.completions.complete(
+        principal or a_principal(), CompletionOrder((model,), MESSAGES, options), world.call()
+    )
 
 
 def test_messages_and_options_reach_the_provider_unchanged(world: World):
@@ -73,7 +76,9 @@ def test_a_viewer_may_not_spend_money(world: World):
 
 def test_a_stream_is_refused_like_a_call(world: World):
     with pytest.raises(UnsupportedParameter):
-        world.completions.stream(a_principal(), "acme/large", MESSAGES, {"x": 1}, world.call(streamed=True))
+        world.completions.stream(
+            a_principal(), CompletionOrder(("acme/large",), MESSAGES, {"x": 1}), world.call(streamed=True)
+        )
 
 
 def test_no_transaction_is_open_while_a_model_works(world: World):

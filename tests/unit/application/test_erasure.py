@@ -9,6 +9,8 @@ from domain.limits import Kind, Limits
 from domain.team import Membership, Team, TeamRole
 from domain.user import EVERYDAY, Role, Scope
 from tests.builders import NOW, a_key, a_session, a_token, a_user
+from tests.contracts.files import a_file
+from tests.contracts.image_jobs import a_job
 from tests.world import World
 
 LATER = NOW + timedelta(hours=1)
@@ -34,6 +36,17 @@ def gone(world: World, heir=None):
     with world.begin() as work:
         erase(work, work.users.get("usr_1"), LATER, heir)
     return world.begin.rows
+
+
+def test_the_files_and_image_jobs_of_a_user_go_and_those_of_others_stay(world: World):
+    with world.begin() as work:
+        for number, user_id in ((1, "usr_1"), (2, "usr_9")):
+            work.files.add(a_file(number, user_id=user_id))
+            work.image_jobs.add(a_job(number, user_id=user_id))
+
+    rows = gone(world)
+
+    assert (list(rows.files), list(rows.image_jobs)) == (["file_2"], ["img_2"])
 
 
 def test_nothing_personal_is_left_of_a_user(world: World):

@@ -4,7 +4,7 @@ from application.in_flight import InFlight
 
 def a_service(required: str | None = None, optional: str | None = None) -> HealthService:
     return HealthService(
-        InFlight(), {"database": lambda: required}, {"redis": lambda: optional}, lambda: "0001", "c0ffee"
+        InFlight(), {"database": lambda: required}, {"redis": lambda: optional}, lambda: "0001", lambda: "c0ffee"
     )
 
 

@@ -90,3 +90,61 @@ def test_a_call_is_ended_for_a_reason():
 
     assert isinstance(call.reason, KeyRevoked)
     assert not in_flight.end("req_2", KeyRevoked())
+
+
+def a_left_one(in_flight: InFlight, name: str) -> Cancellation:
+    cancellation = a_cancellation()
+    cancellation.drains = True
+    in_flight.enter(name, cancellation)
+    cancellation.cancel(ClientGone())
+    return cancellation
+
+
+def test_sixteen_answers_are_heard_to_their_end_without_a_client_and_no_more():
+    in_flight = InFlight()
+    left = [a_left_one(in_flight, f"req_{number}").left for number in range(18)]
+
+    assert left == [True] * 16 + [False] * 2
+
+    in_flight.leave("req_0")
+    assert a_left_one(in_flight, "req_18").left
+
+
+def test_whoever_left_already_needs_no_more_room():
+    in_flight = InFlight()
+    first = a_left_one(in_flight, "req_0")
+    for number in range(1, 16):
+        a_left_one(in_flight, f"req_{number}")
+    first.cancel(ClientGone())
+
+    assert first.leave()
+    assert first.reason is None
+
+
+@pytest.mark.parametrize("turns", [["work", "request"], ["request", "work"]])
+def test_what_goes_on_after_its_request_stays_until_both_have_left(turns: list[str]):
+    in_flight, cancellation = InFlight(), a_cancellation()
+    in_flight.enter("req_1", cancellation)
+    in_flight.stay("req_1")
+
+    seen = []
+    for _ in turns:
+        in_flight.leave("req_1")
+        seen.append(in_flight.stop("req_1"))
+
+    assert seen == [True, False]
+    assert isinstance(cancellation.reason, StoppedByUser)
+
+
+def test_what_nobody_waits_for_is_given_up_in_the_end():
+    clock = FrozenClock()
+    in_flight, cancellations = InFlight(), [Cancellation(600, clock.monotonic) for _ in range(2)]
+    for number, cancellation in enumerate(cancellations):
+        in_flight.enter(f"req_{number}", cancellation)
+    cancellations[0].drains = True
+    cancellations[0].cancel(ClientGone())
+
+    clock.advance(60)
+    in_flight.give_up()
+
+    assert [type(cancellation.reason) for cancellation in cancellations] == [ClientGone, type(None)]

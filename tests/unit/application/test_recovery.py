@@ -75,3 +75,12 @@ def test_the_rows_carry_what_was_known_at_the_start():
 
 def test_a_wall_clock_that_went_back_gives_no_negative_duration():
     assert abandon(started_at=LATER + timedelta(hours=1)).entries[1].duration_ms == 0
+
+
+def test_images_that_were_ordered_may_be_billed_to_us_and_not_to_the_user():
+    prices = PriceBook("v1", {"acme/large": Price(0, 0, image=40)})
+
+    attempt, final = abandoned(an_opened(images=3), (), LATER, prices.cost).entries
+
+    assert (attempt.usage.images, final.usage.images) == (3, 3)
+    assert (final.cost, final.charged) == (120, 0)

@@ -5,9 +5,11 @@ from itertools import pairwise
 
 import pytest
 
+from application.cancellation import Attempt
+from application.completions import CompletionOrder
 from application.facts import TurnSettled
-from application.generations import Stream
 from application.records import Settled
+from application.stream import Stream
 from domain.completion import Completion, Delta
 from domain.errors import AccountingUnavailable, ClientGone, ServerShuttingDown, StoppedByUser
 from domain.ledger import Kind, State
@@ -24,12 +26,12 @@ COUNTED = Usage(input=100, cached_input=20, output=7, reasoning=3, source=Source
 
 
 def complete(world: World, model: str = "acme/large"):
-    return world.completions.complete(a_principal(), model, MESSAGES, {}, world.call())
+    return world.completions.complete(a_principal(), CompletionOrder((model,), MESSAGES), world.call())
 
 
 def stream(world: World, **call) -> Stream:
     call = world.call(streamed=True, **call)
-    return world.completions.stream(a_principal(), "acme/large", MESSAGES, {}, call)
+    return world.completions.stream(a_principal(), CompletionOrder(("acme/large",), MESSAGES), call)
 
 
 def drain(running: Stream) -> list:
@@ -40,12 +42,13 @@ def drain(running: Stream) -> list:
 
 
 def settled(world: World) -> Settled:
-    """The one record there is; its rows are one attempt and one final that say the same."""
+    """The one record there is; its rows are at most one attempt, and one final that says the same."""
     (record,) = world.journal.settled
-    attempt, final = record.entries
-    assert (attempt.kind, attempt.attempt, final.kind, final.attempt) == (Kind.ATTEMPT, 1, Kind.FINAL, 0)
-    assert (attempt.usage, attempt.state, attempt.cost) == (final.usage, final.state, final.cost)
-    assert (attempt.charged, final.charged) == (None, final.cost)
+    *attempts, final = record.entries
+    assert (final.kind, final.attempt) == (Kind.FINAL, 0)
+    assert [(it.kind, it.attempt) for it in attempts] in ([], [(Kind.ATTEMPT, 1)])
+    assert all((it.usage, it.state, it.cost) == (final.usage, final.state, final.cost) for it in attempts)
+    assert [it.charged for it in (*attempts, final)][-2:] in ([None, final.cost], [final.cost])
     assert len(world.record.of(TurnSettled)) == 1
     return record
 
@@ -135,9 +138,9 @@ def test_time_is_measured_from_the_open_to_the_end():
 def test_retries_are_rows_of_their_own_and_cost_nothing():
     world = World()
     call = world.call()
-    call.cancellation.attempts = 2  # two tries that failed before anything was heard
+    call.cancellation.attempts = [Attempt("acme", "acme/large", 0.0, 0.0, "upstream_reset") for _ in range(2)]
 
-    answer = world.completions.complete(a_principal(), "acme/large", MESSAGES, {}, call)
+    answer = world.completions.complete(a_principal(), CompletionOrder(("acme/large",), MESSAGES), call)
 
     (record,) = world.journal.settled
     rows = [(row.kind, row.attempt, row.state, row.cost, row.charged) for row in record.entries]
@@ -150,14 +153,15 @@ def test_retries_are_rows_of_their_own_and_cost_nothing():
     assert answer.attempts == 3
 
 
-def test_a_refusal_before_any_dial_still_has_its_one_attempt():
+def test_a_refusal_before_any_dial_is_no_attempt():
     world = World(ScriptedModel(UpstreamReset()))
     world.model.dials = False
 
     with pytest.raises(UpstreamReset):
         complete(world)
 
-    assert [row.attempt for row in settled(world).entries] == [1, 0]
+    (final,) = world.journal.settled[0].entries
+    assert (final.attempt, final.model_used, final.state, final.cost) == (0, "acme/large", State.FAILED, 0)
 
 
 # ── bad endings ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -260,7 +264,7 @@ def test_closing_twice_settles_once(reads: int):
 def test_a_cancelled_wait_ends_with_the_reason_of_the_canceller():
     world = World(ScriptedModel("abcd", "efgh"))
     call = world.call(streamed=True)
-    running = world.completions.stream(a_principal(), "acme/large", MESSAGES, {}, call)
+    running = world.completions.stream(a_principal(), CompletionOrder(("acme/large",), MESSAGES), call)
 
     parts = iter(running)
     next(parts)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from application.generations import Stream
+from application.completions import CompletionOrder
+from application.stream import Stream
 from domain.completion import Completion
 from domain.provider_errors import UpstreamReset
 from tests.builders import a_principal
@@ -17,7 +18,7 @@ GATE = 15.0
 def stream(world: World) -> Stream:
     messages = [{"role": "user", "content": "Hello"}]
     call = world.call(streamed=True)
-    return world.completions.stream(a_principal(), "acme/large", messages, {}, call)
+    return world.completions.stream(a_principal(), CompletionOrder(("acme/large",), messages), call)
 
 
 def test_it_returns_with_the_first_event_and_gives_it_out():

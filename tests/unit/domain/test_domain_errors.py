@@ -5,7 +5,7 @@ import pytest
 
 from domain import errors, provider_errors
 from domain.errors import ParleyError, RateLimited
-from domain.provider_errors import ProviderError, UpstreamFailed
+from domain.provider_errors import ProviderError, UpstreamAuth, UpstreamFailed, UpstreamForbidden
 
 
 def family(kind: type[ParleyError]) -> list[type[ParleyError]]:
@@ -27,8 +27,9 @@ def test_the_outline_on_top_names_every_error_and_nothing_else():
 def test_no_two_errors_share_a_code():
     shared = {code for code, number in Counter(kind.code for kind in ALL).items() if number > 1}
 
-    # The general failure of a provider is what its own class is called when nothing more is known.
-    assert shared == {UpstreamFailed.code} == {ProviderError.code}
+    # The general failure of a provider is what its own class is called when nothing more is known. Which calls a
+    # credential was refused for is of no use to a client.
+    assert shared == {UpstreamFailed.code, UpstreamForbidden.code} == {ProviderError.code, UpstreamAuth.code}
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -56,4 +57,6 @@ def test_an_empty_message_falls_back_to_the_default():
 def test_only_what_certainly_never_reached_the_provider_is_undialled():
     undialled = {kind.__name__ for kind in family(ProviderError) if not kind.dialled}
 
-    assert undialled == {"UpstreamUnreachable", "UpstreamDns", "UpstreamTls", "UpstreamConnectTimeout"}
+    assert undialled == {
+        *("UpstreamUnreachable", "UpstreamDns", "UpstreamAddressRefused", "UpstreamTls", "UpstreamConnectTimeout"),
+    }

@@ -2,15 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.context import Window, assemble
 from domain.errors import InvalidRequest
-from domain.session import SessionConfig, assemble, title_from
+from domain.session import SessionConfig, title_from
 from tests.builders import a_history, a_message, a_session
 
 
 def test_a_turn_sends_the_system_prompt_the_history_and_the_question():
     session = a_session(config=SessionConfig(system_prompt="Be brief."), message_count=2)
 
-    context = assemble(session, a_history("Hello", "Hi"), "How are you?", 8_192)
+    context = assemble(session, a_history("Hello", "Hi"), "How are you?", Window(8_192))
 
     assert context.messages == [
         {"role": "system", "content": "Be brief."},
@@ -22,7 +23,7 @@ def test_a_turn_sends_the_system_prompt_the_history_and_the_question():
 
 
 def test_a_first_turn_sends_the_question_alone():
-    context = assemble(a_session(), [], "Hello", None)
+    context = assemble(a_session(), [], "Hello", Window(None))
 
     assert context.messages == [{"role": "user", "content": "Hello"}]
     assert context.tokens == 2 + 4
@@ -31,7 +32,7 @@ def test_a_first_turn_sends_the_question_alone():
 def test_a_session_may_send_no_history_at_all():
     session = a_session(config=SessionConfig(history=0), message_count=2)
 
-    context = assemble(session, a_history("Hello", "Hi"), "How are you?", None)
+    context = assemble(session, a_history("Hello", "Hi"), "How are you?", Window(None))
 
     assert len(context.messages) == 1
     assert context.dropped_messages == 2
@@ -40,7 +41,7 @@ def test_a_session_may_send_no_history_at_all():
 def test_only_the_newest_messages_within_the_history_are_sent():
     session = a_session(config=SessionConfig(history=2), message_count=4)
 
-    context = assemble(session, a_history("one", "two", "three", "four"), "five", None)
+    context = assemble(session, a_history("one", "two", "three", "four"), "five", Window(None))
 
     assert [message["content"] for message in context.messages] == ["three", "four", "five"]
     assert context.dropped_messages == 2
@@ -49,14 +50,14 @@ def test_only_the_newest_messages_within_the_history_are_sent():
 def test_messages_that_were_never_read_count_as_dropped():
     session = a_session(message_count=100)
 
-    assert assemble(session, a_history("one", "two"), "three", None).dropped_messages == 98
+    assert assemble(session, a_history("one", "two"), "three", Window(None)).dropped_messages == 98
 
 
 def test_the_oldest_messages_give_way_when_the_window_is_small():
     session = a_session(config=SessionConfig(max_tokens=10), message_count=4)
     history = a_history("a" * 200, "b" * 40, "c" * 40, "d" * 40)
 
-    context = assemble(session, history, "question", 60)
+    context = assemble(session, history, "question", Window(60))
 
     assert [message["content"][0] for message in context.messages] == ["c", "d", "q"]
     assert context.dropped_messages == 2
@@ -65,7 +66,7 @@ def test_the_oldest_messages_give_way_when_the_window_is_small():
 def test_nothing_older_is_sent_behind_a_message_that_does_not_fit():
     session = a_session(config=SessionConfig(max_tokens=10), message_count=3)
 
-    context = assemble(session, a_history("short", "long" * 100, "last"), "question", 100)
+    context = assemble(session, a_history("short", "long" * 100, "last"), "question", Window(100))
 
     assert [message["content"] for message in context.messages] == ["last", "question"]
 
@@ -77,14 +78,14 @@ def test_the_answer_keeps_its_room(max_tokens: int | None, window: int, room: in
     session = a_session(config=SessionConfig(max_tokens=max_tokens))
     fits = "a" * ((room - 5) * 4)
 
-    assert assemble(session, [], fits, window).tokens == room
+    assert assemble(session, [], fits, Window(window)).tokens == room
     with pytest.raises(InvalidRequest):
-        assemble(session, [], fits + "aaaa", window)
+        assemble(session, [], fits + "aaaa", Window(window))
 
 
 def test_a_question_that_cannot_fit_is_refused_by_name():
     with pytest.raises(InvalidRequest, match="context window") as refusal:
-        assemble(a_session(), [], "word " * 10_000, 1_000)
+        assemble(a_session(), [], "word " * 10_000, Window(1_000))
 
     assert refusal.value.param == "message"
 
@@ -102,7 +103,7 @@ def test_a_context_fits_is_in_order_and_accounts_for_every_message(
     session = a_session(config=SessionConfig(history=history, system_prompt=system), message_count=len(texts))
     recent = a_history(*texts)
     try:
-        context = assemble(session, recent, question, window)
+        context = assemble(session, recent, question, Window(window))
     except InvalidRequest:
         return
 

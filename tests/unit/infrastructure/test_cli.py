@@ -47,8 +47,19 @@ def store(output) -> None:
     output("users", "create", "ann@example.com", "--role", "member")
 
 
+def test_a_reader_that_has_enough_is_no_failure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+
+        assert main(["check"]) == 0
+
+    assert capsys.readouterr().err == ""
+
+
 def test_migrating_twice_is_safe_and_says_where_the_schema_is(output):
-    assert output("migrate") == output("migrate") == "parley: the schema is at 0003\n"
+    assert output("migrate") == output("migrate") == "parley: the schema is at 0005\n"
 
 
 def test_a_new_key_is_alone_on_standard_output(output, store):
@@ -139,10 +150,35 @@ def test_check_prints_the_effective_configuration_without_secrets(output, monkey
     assert "canary" not in printed
 
 
+def test_check_prints_routes_aliases_and_how_many_credentials_there_are(output, folder, monkeypatch):
+    monkeypatch.setenv("FIRST", "canary-1")
+    monkeypatch.setenv("SECOND", "canary-2")
+    (folder / "parley.toml").write_text(
+        """
+        [providers.mine]
+        base_url = "http://127.0.0.1:1/v1"
+        credentials = [{api_key_env = "FIRST"}, {api_key_env = "SECOND", weight = 3}]
+        [aliases]
+        fast = "mine/small"
+        [routes.careful]
+        try = ["mine/large", "echo/echo"]
+        """
+    )
+
+    printed = output("check")
+
+    told = json.loads(printed)
+    assert told["credentials"] == {"mine": 2, "echo": 0}
+    assert told["aliases"] == {"fast": "mine/small"}
+    assert [tier[0]["model"] for tier in told["routes"]["careful"]["try"]] == ["mine/large", "echo/echo"]
+    assert "canary" not in printed
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("[nonsense]", "nonsense"),
+        ("[aliases]\nfast = 'nobody/x'", "aliases.fast: there is no model nobody/x"),
         ("[providers.mine]\nmodels = ['a']", "base_url is missing"),
         ("[providers.mine]\nbase_url = 'http://127.0.0.1:1/v1'\napi_key_env = 'NOT_SET'", "NOT_SET is not set"),
     ],

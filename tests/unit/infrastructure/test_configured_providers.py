@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from adapters.ai.breakers import Breaking
 from adapters.ai.catalog import ProviderConfig, known_profiles
+from adapters.ai.credentials import Credential
+from adapters.ai.retries import Retries
 from application.live import EnteredKey
 from domain.usage import NANO, Price
+from infrastructure.configuration import ConfigurationError
 from infrastructure.provider_parts import (
     NONE_ENTERED,
     configured_providers,
@@ -38,7 +42,7 @@ def test_a_key_or_an_address_in_the_environment_turns_a_provider_on(monkeypatch:
 
     found = configured()
 
-    assert found["qwen"].credentials == ("sk-1",)
+    assert found["qwen"].credentials == (Credential("sk-1"),)
     assert found["ollama"].base_url == "http://127.0.0.1:11434/v1"
     assert next(reversed(found)) == "echo", "the built-in one is never the default when there is a real one"
 
@@ -49,7 +53,7 @@ def test_the_file_overrides_what_is_known_of_a_provider(monkeypatch: pytest.Monk
     found = configured('[providers.openai]\nbase_url = "http://127.0.0.1:9/v1"\napi_key_env = "MY_KEY"\nmodels = ["a"]')
 
     assert found["openai"].base_url == "http://127.0.0.1:9/v1"
-    assert (found["openai"].credentials, found["openai"].models) == (("sk-2",), ("a",))
+    assert (found["openai"].credentials, found["openai"].models) == ((Credential("sk-2"),), ("a",))
 
 
 def test_an_answer_that_is_not_streamed_may_take_as_long_as_a_request_unless_headers_are_limited() -> None:
@@ -72,7 +76,7 @@ def test_a_key_that_was_entered_counts_before_the_file_and_the_environment(monke
 
     found = configured(text, ENTERED)["openai"]
 
-    assert (found.credentials, found.base_url) == (("sk-entered",), "https://entered.example/v1")
+    assert (found.credentials, found.base_url) == ((Credential("sk-entered"),), "https://entered.example/v1")
     assert found.models == ("a",), "what was not entered is the file's"
 
 
@@ -124,3 +128,67 @@ def test_an_entered_price_counts_before_the_files_and_that_before_the_list() -> 
     assert book.prices.keys() >= {f"openai/{name}" for name in known_profiles()["openai"].prices}
     assert book.version != listed.version
     assert price_book(settings, on).version == listed.version, "the same prices have the same version"
+
+
+# ── credentials, retries, breaker ────────────────────────────────────────────────────────────────────────────────
+
+MINE = '[providers.mine]\nbase_url = "http://127.0.0.1:9/v1"\n'
+
+
+def test_a_provider_may_have_several_credentials_with_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST", "sk-1")
+    monkeypatch.setenv("SECOND", "sk-2")
+
+    found = configured(MINE + 'credentials = [{api_key_env = "FIRST", weight = 2}, {api_key_env = "SECOND"}]')
+
+    assert found["mine"].credentials == (Credential("sk-1", 2), Credential("sk-2", 1))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('credentials = [{api_key_env = "GONE"}]', "providers.mine: the environment variable GONE is not set"),
+        ('api_key_env = "GONE"', "providers.mine: the environment variable GONE is not set"),
+        ('wire = "morse"', r"providers.mine.wire: Must be one of: openai"),
+        ("credentials = []", "providers.mine.credentials: Length must be between 1 and 100"),
+        ("credentials = [{weight = 2}]", "providers.mine.credentials.0.api_key_env: Missing data"),
+        ('credentials = [{api_key_env = "A", weight = 0}]', "providers.mine.credentials.0.weight: Must be"),
+        ('api_key_env = "A"\ncredentials = [{api_key_env = "B"}]', "api_key_env or credentials, not both"),
+        ('credentials = [{api_key_env = "A"}, {api_key_env = "A"}]', "each credential once"),
+    ],
+)
+def test_credentials_and_wires_that_cannot_be_are_refused(lines: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        configured(MINE + lines)
+
+
+def test_an_address_that_cannot_be_dialled_is_refused_with_its_place() -> None:
+    with pytest.raises(ConfigurationError, match=r"providers\.mine\.base_url: A provider's base URL"):
+        configured('[providers.mine]\nbase_url = "http://user@127.0.0.1:9/v1"')
+
+
+def test_retries_and_breaker_are_those_of_the_file() -> None:
+    found = configured(
+        MINE + "[retries]\nper_deployment = 0\nbudget = 0.5\n[breaker]\nfailures = 2\nopen = 1\nlongest = 4"
+    )
+
+    assert found["mine"].retries == Retries(0, 0.5)
+    assert found["mine"].breaking == Breaking(2, 1.0, 4.0)
+    assert configured(MINE)["mine"].breaking == Breaking(5, 10.0, 30.0)
+
+
+def test_a_breaker_cannot_rest_shorter_in_the_end_than_at_first() -> None:
+    with pytest.raises(ConfigurationError, match=r"breaker\.longest: not shorter than open"):
+        configured("[breaker]\nopen = 31.0")
+
+
+def test_the_file_says_what_becomes_of_an_answer_whose_client_leaves() -> None:
+    own = '[providers.mine]\nbase_url = "http://127.0.0.1:9/v1"\n'
+    groq = '[providers.groq]\nbase_url = "http://127.0.0.1:9/v1"\n'
+
+    assert configured(own)["mine"].profile.on_disconnect == "cancel"
+    assert configured(own + 'on_disconnect = "drain"')["mine"].profile.on_disconnect == "drain"
+    assert configured(groq)["groq"].profile.on_disconnect == "drain"
+    assert configured(groq + 'on_disconnect = "cancel"')["groq"].profile.on_disconnect == "cancel"
+    with pytest.raises(ConfigurationError, match="on_disconnect"):
+        configured(own + 'on_disconnect = "wait"')

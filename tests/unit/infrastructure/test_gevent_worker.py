@@ -1,10 +1,12 @@
 """What the server refuses before the application sees it, in the same envelope as everything else."""
 
 import json
+import signal
 import socket
 
 import pytest
 from gunicorn.http import errors
+from gunicorn.workers.ggevent import GeventWorker
 
 from domain.errors import ParleyError
 from infrastructure.gevent_worker import Worker, refusal, status_of
@@ -33,7 +35,9 @@ def answer_to(error: BaseException) -> tuple[str, dict[str, str], dict[str, obje
     first, *lines = head.split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
     assert int(headers["content-length"]) == len(body)
-    return first, headers, json.loads(body)["error"], worker.log.told[0]
+    told = json.loads(body)
+    assert (told["type"], told["request_id"]) == ("error", told["error"]["request_id"]), "for clients of Anthropic"
+    return first, headers, told["error"], worker.log.told[0]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +86,21 @@ def test_a_client_that_is_gone_is_not_answered():
     worker.handle_error(None, ours, None, errors.InvalidRequestLine("GET"))
 
     assert worker.log.told
+
+
+def test_a_reload_that_comes_before_the_worker_is_ready_does_not_end_it(monkeypatch: pytest.MonkeyPatch):
+    """Gunicorn resets what is in SIGNALS to what the system does with it, which for SIGHUP is to end the program."""
+    seen: list[object] = []
+    monkeypatch.setattr(GeventWorker, "init_signals", lambda _: seen.append(signal.getsignal(signal.SIGHUP)))
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        Worker.__new__(Worker).init_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert seen == [signal.SIG_IGN]
+    assert signal.SIGHUP not in Worker.SIGNALS
+    assert signal.SIGTERM in Worker.SIGNALS
 
 
 def test_every_status_has_its_words():

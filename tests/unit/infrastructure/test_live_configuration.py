@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -61,8 +62,8 @@ class Running:
 
     def key_of(self, model: str) -> bytes:
         """The head that its provider sends."""
-        chat: Any = self.live.resolve(model).chat
-        head: bytes = next(chat.inner.inner._heads)
+        chat: Any = self.live.resolve(model).first.chat
+        head: bytes = chat.clients[0]._head("/chat/completions", "application/json")
         return head
 
     def swaps(self) -> int:
@@ -127,7 +128,7 @@ def test_an_entered_price_makes_a_new_version_of_the_book_and_taking_it_back_the
 def test_what_has_not_changed_is_left_alone(running):
     running.store(1, "openai")
     running.configuration.refresh()
-    chat = running.live.resolve("openai/gpt-4o").chat
+    chat = running.live.resolve("openai/gpt-4o").first.chat
 
     running.configuration.refresh()
     assert running.swaps() == 1
@@ -135,7 +136,7 @@ def test_what_has_not_changed_is_left_alone(running):
     running.store(2, "qwen")
     running.configuration.refresh()
     assert running.swaps() == 2
-    assert running.live.resolve("openai/gpt-4o").chat is chat
+    assert running.live.resolve("openai/gpt-4o").first.chat is chat
 
 
 def test_nothing_entered_changes_nothing(running):
@@ -177,7 +178,7 @@ def test_without_the_database_what_is_in_force_stays(running, caplog):
     with pytest.raises(DatabaseUnavailable):
         running.configuration.refresh()
 
-    assert running.live.resolve("openai/gpt-4o").id == "openai/gpt-4o"
+    assert running.live.resolve("openai/gpt-4o").first.id == "openai/gpt-4o"
     assert caplog.records == []
 
 
@@ -214,3 +215,134 @@ def test_no_repr_shows_a_key(running):
 
 def _fail(*_: object, **__: object) -> NoReturn:
     raise OverflowError("a defect")
+
+
+# ── the file ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+MINE = '[providers.mine]\nbase_url = "http://127.0.0.1:9/v1"\nmodels = ["large"]\n'
+
+
+def write(text: str) -> None:
+    Path("parley.toml").write_text(text)
+
+
+def test_a_changed_file_comes_into_force(running):
+    before = running.configuration.config_hash()
+    write(MINE + '[aliases]\nfast = "mine/large"\n[prices."mine/large"]\ninput = 1\noutput = 2')
+
+    running.configuration.reload()
+
+    assert running.live.resolve("fast").first.id == "mine/large"
+    assert running.live.book.prices["mine/large"].input == 1_000_000_000
+    assert running.configuration.config_hash() != before
+    assert "model mine/large" in running.told
+
+
+def test_what_administrators_entered_stays_in_force_through_a_reload(running):
+    running.store(1, "openai", "sk-first")
+    running.price(1, "echo/echo", input=5, output=10)
+    running.configuration.refresh()
+    write(MINE)
+
+    running.configuration.reload()
+
+    assert b"Bearer sk-first\r\n" in running.key_of("openai/gpt-4o")
+    assert running.live.book.prices["echo/echo"] == Price(5, 10)
+
+
+def test_what_the_file_says_stays_in_force_through_a_refresh(running):
+    write(MINE + '[aliases]\nfast = "mine/large"')
+    running.configuration.reload()
+    running.store(1, "openai")
+
+    running.configuration.refresh()
+
+    assert running.live.resolve("fast").first.id == "mine/large"
+
+
+def test_providers_that_did_not_change_keep_all_they_have(running):
+    write(MINE)
+    running.configuration.reload()
+    chat = running.live.resolve("mine/large").first.chat
+
+    write(MINE + '[providers.other]\nbase_url = "http://127.0.0.1:9/v1"')
+    running.configuration.reload()
+    assert running.live.resolve("mine/large").first.chat is chat
+
+    write(MINE + "[breaker]\nfailures = 2")
+    running.configuration.reload()
+    assert running.live.resolve("mine/large").first.chat is not chat
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[typo]", "typo: Unknown field"),
+        ("[providers", "parley.toml"),
+        ('[aliases]\nfast = "nobody/x"', "aliases.fast: there is no model nobody/x"),
+        ('[providers.x]\nbase_url = "http://u@h"', "providers.x.base_url"),
+        ('[providers.x]\nbase_url = "http://h"\napi_key_env = "GONE"', "GONE is not set"),
+    ],
+)
+def test_a_file_that_cannot_be_used_changes_nothing_and_is_told_in_one_line(running, caplog, text, reason):
+    write(MINE)
+    running.configuration.reload()
+    before, catalog, swaps = running.configuration.settings, running.live.now, running.swaps()
+    write(text)
+    caplog.clear()
+    running.configuration.reload()
+
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert reason in record.getMessage()
+    assert running.configuration.settings is before
+    assert running.live.now is catalog
+    assert running.swaps() == swaps
+
+
+def test_a_file_that_says_nothing_new_changes_nothing(running, caplog):
+    running.configuration.reload()
+
+    assert running.told == []
+    assert caplog.records == []
+
+
+def test_followers_are_told_the_settings_in_the_same_moment(running):
+    seen: list[tuple[int, bool]] = []
+    running.configuration.follow(
+        lambda settings: seen.append((settings.limits["rpm"], running.configuration.settings is settings))
+    )
+    write("[limits]\nrpm = 7")
+    running.configuration.reload()
+
+    assert seen == [(7, True)]
+
+
+def test_what_needs_a_restart_stays_as_it_is(running):
+    before = running.configuration.settings
+    write(MINE + '[server]\nin_flight = 7\n[accounts]\nregistration = "open"')
+    running.configuration.reload()
+
+    now = running.configuration.settings
+    assert (now.server, now.accounts) == (before.server, before.accounts)
+    assert "mine" in now.providers
+
+
+def test_a_copy_counts_in_place_of_the_file(running):
+    write("[typo]")
+    Path("copy.toml").write_text(MINE)
+    running.configuration.reload(Path("copy.toml"))
+
+    assert running.live.resolve("mine/large").first.id == "mine/large"
+
+
+def test_keys_of_the_file_are_masked_before_they_can_be_used(running, monkeypatch):
+    running.configuration.settings = replace(
+        running.configuration.settings, environment={**running.configuration.settings.environment, "ODD": "sk-odd-name"}
+    )
+    monkeypatch.setenv("ODD", "sk-odd-name")
+    write(MINE + 'credentials = [{api_key_env = "ODD"}]')
+    running.configuration.reload()
+
+    assert "secret sk-odd-name" in running.told
+    assert running.told.index("secret sk-odd-name") < running.told.index("swap")

@@ -4,7 +4,8 @@ from urllib.parse import quote
 import orjson
 import pytest
 
-from infrastructure.redaction import Redactor
+from infrastructure.redaction import Redactor, secrets_of
+from infrastructure.settings import load
 from tests.builders import a_token
 
 SECRET = 'tr0ub4dor&3 "quoted"/ü-correct-horse'
@@ -138,3 +139,15 @@ def test_what_is_remembered_of_innocent_words_is_bounded(redactor):
         assert redactor.is_innocent({"request_id": f"req_{number}"})
 
     assert len(redactor._innocent) < 2100
+
+
+def test_each_of_several_credentials_of_a_provider_is_a_secret(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UNUSUAL", "first-of-the-file")
+    monkeypatch.setenv("ODD", "second-of-the-file")
+    (tmp_path / "parley.toml").write_text(
+        '[providers.acme]\nbase_url = "http://127.0.0.1:1/v1"\n'
+        'credentials = [{api_key_env = "UNUSUAL"}, {api_key_env = "ODD"}]\n'
+    )
+
+    assert {"first-of-the-file", "second-of-the-file"} <= set(secrets_of(load()))

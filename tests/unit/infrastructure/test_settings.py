@@ -96,6 +96,8 @@ def test_no_secret_is_in_the_repr_or_in_the_effective_configuration(monkeypatch:
         ("[providers.x]\nbase_url = 'file:///etc/passwd'", "providers.x.base_url"),
         ("[prices.'x/y']\ninput = 0.1", "prices.x/y.output"),
         ("[prices.'x/y']\ninput = 0.1\noutput = -1", "prices.x/y.output"),
+        ("[prices.'x/y']\nimage = -1", "prices.x/y.image"),
+        ("[prices.'x/y']\nimages = 1", "prices.x/y.images"),
         ("[prices.'x/y']\ninput = 0.1\noutput = true", "prices.x/y.output"),
         ("[prices.'x/y']\ninput = 0.1\noutput = nan", "prices.x/y.output"),
         ("[prices.'x/y']\ninput = 0.1\noutput = inf", "prices.x/y.output"),
@@ -119,6 +121,13 @@ def test_a_named_file_must_exist(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(ConfigurationError, match="No such file"):
         load()
+
+
+def test_an_image_has_a_price_of_its_own_that_may_be_the_only_one() -> None:
+    prices = with_file("[prices.'x/y']\nimage = 0.04\n[prices.'x/z']\ninput = 5\noutput = 40\nimage = 0").prices
+
+    assert (prices["x/y"].input, prices["x/y"].output, prices["x/y"].image) == (0, 0, 40_000_000)
+    assert (prices["x/z"].output, prices["x/z"].image) == (40 * 10**9, 0)
 
 
 def test_prices_are_exact_nano_units() -> None:

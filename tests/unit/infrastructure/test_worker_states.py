@@ -13,6 +13,7 @@ from application.admin_store import Claim, WorkerState
 from application.breaker import Breaker
 from application.cancellation import Cancellation
 from application.in_flight import InFlight
+from application.model_ports import Rest
 from domain.idempotency import KeyedCall
 from domain.limits import Hold, Kind, Unit, Window
 from domain.throttle import KEY_GUESS
@@ -26,6 +27,7 @@ TURN_SECONDS = 660.0
 class Worker:
     def __init__(self, folder: Path) -> None:
         self.clock, self.begin, self.in_flight = FrozenClock(), MemoryBegin(), InFlight()
+        self.rests: list[Rest] = []
         self.database = Breaker("database", self.clock, RecordingRecorder(), failures=1)
         self.engine = create_engine_for("sqlite://", folder)
         gauges = Gauges(
@@ -33,7 +35,8 @@ class Worker:
             {"database": self.database},
             lambda: (7, 1.26),
             partial(pool_state, self.engine),
-            config="c0ffee",
+            config=lambda: "c0ffee",
+            rests=lambda: self.rests,
             program="1.2.3",
         )
         self.report = WorkerStateReport("wrk_1", self.begin, self.clock, gauges, self.clock.now(), host="box")
@@ -64,7 +67,29 @@ def test_a_worker_tells_what_it_does(worker):
         "breakers": {"database": {"open": False, "reason": ""}},
         "journal": {"records": 7, "seconds": 1.3},
         "database_pool": {"size": 1, "checked_out": 0},
+        "providers": [],
     }
+
+
+def test_credentials_that_rest_are_told_with_the_reason_and_without_their_secret(worker):
+    worker.rests = [Rest("acme", "#2", "large", "open", 8.5, "upstream_error")]
+
+    assert worker.state()["providers"] == [
+        {
+            "provider": "acme",
+            "credential": "#2",
+            "model": "large",
+            "state": "open",
+            "seconds": 8.5,
+            "reason": "upstream_error",
+        }
+    ]
+
+
+def test_not_more_rests_are_told_than_fit_into_a_row(worker):
+    worker.rests = [Rest("acme", "#1", f"made-up-{number}", "open", 1.0, "upstream_error") for number in range(500)]
+
+    assert len(worker.state()["providers"]) == 100
 
 
 def test_its_row_says_who_and_where_and_since_when(worker):

@@ -19,6 +19,19 @@ def test_a_base_url_says_where_to_connect_and_what_to_ask(url, expected, host_he
 
 
 @pytest.mark.parametrize(
+    ("url", "near"),
+    [
+        ("http://ollama:11434", True),
+        ("https://10.0.0.7", True),
+        ("https://api.example", False),
+        ("https://8.8.8.8", False),
+    ],
+)
+def test_it_says_by_its_text_whether_it_is_near(url, near):
+    assert Address.parse(url).near is near
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",
@@ -37,6 +50,18 @@ def test_a_base_url_says_where_to_connect_and_what_to_ask(url, expected, host_he
         "http://①②⑦.0.0.1",
         "http://[::1",
         "http://a b",
+        "http://@api.example",
+        "http://api.example:0",
+        "http://api.example:080",
+        "http://[::1].api.example",
+        "http://api.example.",
+        "http://127.1",
+        "http://0x7f000001",
+        "http://0.0.0.0:8000",
+        "http://169.254.169.254",
+        "http://[::ffff:127.0.0.1]",
+        "http://[fe80::1%25eth0]",
+        "http://metadata.google.internal",
     ],
 )
 def test_anything_but_a_plain_address_is_refused(url):

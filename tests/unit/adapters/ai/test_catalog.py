@@ -1,11 +1,16 @@
+from typing import Any
+
 import pytest
 
 from adapters.ai.catalog import Catalog, ProviderConfig, known_profiles, list_prices, load_catalog
+from adapters.ai.credentials import Credential, Credentials
 from adapters.ai.profile import Profile, price
 from adapters.ai.providers.echo import PROFILE as ECHO
+from adapters.ai.routes import Route, Target
 from application.cancellation import Cancellation
 from domain.completion import ModelCard, Prompt
 from domain.errors import InvalidRequest, UnknownModel
+from domain.provider_errors import UpstreamRateLimited
 from domain.usage import NANO, Price
 from tests.fakes import FrozenClock, RecordingRecorder
 
@@ -38,13 +43,13 @@ def both() -> Catalog:
     ],
 )
 def test_a_model_is_found_by_its_full_name_and_by_a_bare_one(asked, found):
-    deployment = both().resolve(asked)
+    deployment = both().resolve(asked).first
 
     assert deployment.id == found == f"{deployment.provider}/{deployment.name}"
 
 
 def test_a_deployment_knows_its_card_and_what_its_provider_documents():
-    deployment = both().resolve("acme/large")
+    deployment = both().resolve("acme/large").first
 
     assert deployment.card == ModelCard("large", 8_000, 1_000)
     assert deployment.options == ACME.options
@@ -63,7 +68,7 @@ def test_a_provider_may_be_limited_to_some_of_its_models():
     limited = catalog(ProviderConfig("acme", ACME, models=("small", "large")))
 
     assert [card.name for _, card in limited.listed()] == ["small", "large"]
-    assert limited.resolve("small").id == "acme/small"
+    assert limited.resolve("small").first.id == "acme/small"
     with pytest.raises(UnknownModel):
         limited.resolve("acme/shared")
 
@@ -104,15 +109,15 @@ def test_prices_are_in_nano_units_by_full_name():
 
 
 def test_a_model_of_the_catalog_answers():
-    chat = catalog(ProviderConfig("echo", ECHO)).resolve("echo/echo").chat
+    chat = catalog(ProviderConfig("echo", ECHO)).resolve("echo/echo").first.chat
     cancellation = Cancellation(10, FrozenClock().monotonic)
 
     assert chat.complete(Prompt("echo", [{"role": "user", "content": "hi"}]), cancellation).text == "hi"
-    assert cancellation.attempts == 1
+    assert [attempt.model for attempt in cancellation.attempts] == ["echo/echo"]
 
 
 def test_a_credential_is_not_shown():
-    assert "sk-secret" not in repr(ProviderConfig("acme", ACME, credentials=("sk-secret",)))
+    assert "sk-secret" not in repr(ProviderConfig("acme", ACME, credentials=(Credential("sk-secret"),)))
 
 
 def test_an_unusable_address_is_refused_at_once():
@@ -141,3 +146,84 @@ class TestInstalledProviders:
         allowed |= {"stop_token_ids", "truncate_prompt_tokens", "dry_base"}
 
         assert not {option for option in profile.options - allowed if any(word in option for word in suspicious)}
+
+
+# ── routes and aliases ───────────────────────────────────────────────────────────────────────────────────────────
+
+CAREFUL = Route(
+    "careful",
+    ((Target("acme/large"),), (Target("other/shared", 3), Target("acme/shared"))),
+    continues=True,
+    instead={"context_length": ((Target("other/long"),),)},
+)
+
+
+def routed(*routes: Route) -> Catalog:
+    return load_catalog(
+        [ProviderConfig("acme", ACME), ProviderConfig("other", OTHER)], RecordingRecorder(), routes=routes
+    )
+
+
+def test_a_route_leads_to_its_targets_in_tiers():
+    plan = routed(CAREFUL).resolve("careful")
+
+    assert [(choice.deployment.id, choice.tier, choice.weight) for choice in plan.choices] == [
+        ("acme/large", 0, None),
+        ("other/shared", 1, 3),
+        ("acme/shared", 1, None),
+    ]
+    assert (plan.name, plan.continues) == ("careful", True)
+    assert [choice.deployment.id for choice in plan.instead["context_length"]] == ["other/long"]
+
+
+def test_a_name_of_the_operator_counts_before_a_bare_name_of_a_model():
+    assert routed(Route("large", ((Target("other/shared"),),))).resolve("large").first.id == "other/shared"
+
+
+def test_targets_of_providers_that_are_off_are_left_out():
+    half = Route(
+        "half", ((Target("gone/large"),), (Target("acme/large"),)), instead={"rate_limit": ((Target("gone/x"),),)}
+    )
+    plan = routed(half).resolve("half")
+
+    assert [choice.deployment.id for choice in plan.choices] == ["acme/large"]
+    assert plan.instead == {"rate_limit": ()}
+
+
+def test_a_route_that_leads_nowhere_is_no_model():
+    found = routed(Route("gone", ((Target("gone/large"),),)), CAREFUL)
+
+    assert [plan.name for plan in found.routes()] == ["careful"]
+    with pytest.raises(UnknownModel):
+        found.resolve("gone")
+
+
+def test_routes_are_listed_by_name():
+    alias = Route("alias", ((Target("acme/large"),),))
+
+    assert [plan.name for plan in routed(CAREFUL, alias).routes()] == ["alias", "careful"]
+
+
+# ── credentials ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_provider_has_a_client_for_each_credential_and_one_without_any():
+    chat: Any = catalog(ProviderConfig("acme", ACME, credentials=(Credential("a"), Credential("b"))))
+    assert len(chat.resolve("acme/large").first.chat.clients) == 2
+    chat = both()
+    assert len(chat.resolve("acme/large").first.chat.clients) == 1
+
+
+def test_the_health_of_a_deployment_is_that_of_its_credentials_for_its_model():
+    found = both()
+    large, shared = found.resolve("acme/large").first, found.resolve("acme/shared").first
+    assert (large.health.wait(), large.health.latency()) == (0, None)
+    credentials: Credentials = large.health.credentials  # type: ignore[attr-defined]
+    lease = credentials.lease("large")
+    assert lease is not None
+    lease.heard(0.25)
+    lease.failed(UpstreamRateLimited(retry_after=30))
+
+    assert 29 < large.health.wait() <= 30
+    assert (shared.health.wait(), large.health.latency()) == (0, 0.25)
+    assert [(rest.provider, rest.model, rest.state) for rest in found.rests()] == [("acme", "large", "limited")]

@@ -1,11 +1,13 @@
 import time
+from math import hypot
 
 import pytest
 
-from adapters.ai.echo import SLOW, EchoModel
+from adapters.ai.echo import SLOW, EchoEmbedder, EchoModel
 from application.cancellation import Cancellation
 from domain.completion import Completion, Prompt
-from domain.errors import StoppedByUser
+from domain.embedding import EmbeddingPrompt, unpacked
+from domain.errors import StoppedByUser, UnsupportedParameter
 from domain.tokens import estimate_text
 from tests.contracts.chat_model import ChatModelContract
 from tests.fakes import FrozenClock
@@ -72,3 +74,12 @@ def test_the_slow_model_takes_its_time_and_stops_when_told():
     with pytest.raises(StoppedByUser):
         next(parts)
     assert 0.1 <= time.monotonic() - started < 2
+
+
+def test_echo_has_eight_dimensions_and_no_more():
+    made = EchoEmbedder().embed(EmbeddingPrompt("echo", ["Hello", [1, 2]]), a_cancellation())
+
+    assert [len(unpacked(vector)) for vector in made.vectors] == [8, 8]
+    assert all(hypot(*unpacked(vector)) == pytest.approx(1) for vector in made.vectors)
+    with pytest.raises(UnsupportedParameter, match="8 dimensions"):
+        EchoEmbedder().embed(EmbeddingPrompt("echo", ["Hello"], dimensions=9), a_cancellation())

@@ -8,6 +8,7 @@ import pytest
 from gevent import socket as gevent_socket
 
 from adapters.ai.catalog import Catalog, ProviderConfig, load_catalog
+from adapters.ai.credentials import Credential
 from adapters.ai.live_catalog import LiveCatalog
 from adapters.ai.profile import Profile
 from adapters.ai.sockets import _PlainPool
@@ -18,7 +19,9 @@ from domain.usage import Price, PriceBook, Source, Usage
 from tests.fakes import FrozenClock, RecordingRecorder
 
 ACME = ProviderConfig(
-    "acme", Profile("acme", "http://127.0.0.1:1/v1", default_model="large", models=(ModelCard("large"),)), "", ("old",)
+    "acme",
+    Profile("acme", "http://127.0.0.1:1/v1", default_model="large", models=(ModelCard("large"),)),
+    credentials=(Credential("old"),),
 )
 OTHER = ProviderConfig("other", Profile("other", "http://127.0.0.1:1/v1", models=(ModelCard("small"),)))
 BOOK = PriceBook("v1", {"acme/large": Price(5_000_000, 10_000_000)})
@@ -73,7 +76,7 @@ def swap(live: LiveCatalog, *configured: ProviderConfig) -> None:
 
 
 def a_stream(live: LiveCatalog) -> Iterator[Any]:
-    return live.resolve("acme/large").chat.stream(PROMPT, Cancellation(600, FrozenClock().monotonic))
+    return live.resolve("acme/large").first.chat.stream(PROMPT, Cancellation(600, FrozenClock().monotonic))
 
 
 def texts(parts: list[Any]) -> list[str]:
@@ -106,12 +109,12 @@ def test_whoever_has_a_book_keeps_it():
 
 def test_a_provider_that_did_not_change_keeps_everything_it_has():
     live = LiveCatalog(a_catalog(ACME, OTHER), BOOK)
-    acme, other = live.resolve("acme/large").chat, live.resolve("other/small").chat
+    acme, other = live.resolve("acme/large").first.chat, live.resolve("other/small").first.chat
 
-    swap(live, replace(ACME, credentials=("new",)), OTHER)
+    swap(live, replace(ACME, credentials=(Credential("new"),)), OTHER)
 
-    assert live.resolve("other/small").chat is other
-    assert live.resolve("acme/large").chat is not acme
+    assert live.resolve("other/small").first.chat is other
+    assert live.resolve("acme/large").first.chat is not acme
 
 
 def test_a_stream_that_runs_on_the_old_key_finishes_and_the_next_call_has_the_new_one(providers):
@@ -120,7 +123,7 @@ def test_a_stream_that_runs_on_the_old_key_finishes_and_the_next_call_has_the_ne
     parts = [next(stream)]
     assert b"Authorization: Bearer old\r\n" in providers.hears(0)
 
-    swap(live, replace(ACME, credentials=("new",)))
+    swap(live, replace(ACME, credentials=(Credential("new"),)))
     providers.says(0, "lo", "[DONE]", over=True)
     parts += list(stream)
 

@@ -1,7 +1,7 @@
 """How an upstream's pace reaches the reader of a stream."""
 
-from adapters.ai.openai_compatible import OpenAICompatible
-from adapters.ai.profile import Profile
+from adapters.ai.openai_compatible import OpenAIWire
+from adapters.ai.profile import Link, Profile
 from application.cancellation import Cancellation
 from domain.completion import Completion, Prompt
 from domain.usage import Source, Usage
@@ -51,7 +51,7 @@ class Line:
 
 def test_comments_of_the_provider_do_not_put_off_the_heartbeats_of_the_reader():
     line = Line(b": working\n\n", b": working\n\n", EVENT, b"data: [DONE]\n\n")
-    model = OpenAICompatible(Profile("acme", ""), line, (), RecordingRecorder(), heartbeat=0.0)
+    model = OpenAIWire().chat(Profile("acme", ""), Link(line, "", RecordingRecorder(), heartbeat=0.0))
 
     parts = list(model.stream(Prompt("large", []), Cancellation(600, FrozenClock().monotonic)))
 
@@ -64,7 +64,7 @@ def test_comments_of_the_provider_do_not_put_off_the_heartbeats_of_the_reader():
 def test_a_stream_that_is_closed_early_leaves_what_the_provider_had_counted():
     usage = b'"usage": {"prompt_tokens": 3, "completion_tokens": 1}'
     line = Line(EVENT.replace(b'{"choices"', b"{" + usage + b', "choices"'))
-    model = OpenAICompatible(Profile("acme", ""), line, (), RecordingRecorder(), heartbeat=5.0)
+    model = OpenAIWire().chat(Profile("acme", ""), Link(line, "", RecordingRecorder(), heartbeat=5.0))
     cancellation = Cancellation(600, FrozenClock().monotonic)
 
     parts = model.stream(Prompt("large", []), cancellation)

@@ -1,12 +1,9 @@
 import json
-from datetime import UTC, datetime
 
 import pytest
 
-from adapters.ai.openai_errors import discreet, in_band, masked, refusal, seconds_to_wait
+from adapters.ai.openai_errors import in_band, refusal
 from domain import provider_errors
-
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def body(message: str = "No.", **fields: object) -> bytes:
@@ -20,7 +17,7 @@ def body(message: str = "No.", **fields: object) -> bytes:
         (400, provider_errors.UpstreamRejected),
         (401, provider_errors.UpstreamAuth),
         (402, provider_errors.UpstreamAuth),
-        (403, provider_errors.UpstreamAuth),
+        (403, provider_errors.UpstreamForbidden),
         (404, provider_errors.UpstreamRejected),
         (408, provider_errors.UpstreamTimeout),
         (409, provider_errors.UpstreamRejected),
@@ -86,60 +83,12 @@ def test_a_long_message_is_trimmed():
 )
 def test_what_looks_like_a_key_is_masked(secret):
     assert secret not in refusal(400, body(f"You sent {secret} to us")).message
-    assert masked(f"a {secret} b").endswith(" b")
-
-
-@pytest.mark.parametrize("said", ["What is {}?", "{} {}", "x" * 485 + " {}", '{"param": "{}"}'])
-def test_our_own_key_is_hidden_whatever_it_looks_like(said):
-    key = "Zq0123456789abcdefXYZ"
-
-    with pytest.raises(provider_errors.UpstreamRejected) as raised, discreet(["short", key]):
-        raise refusal(400, body(said.replace("{}", key), param=f"keys.{key}"))
-
-    told = f"{raised.value} {raised.value.message} {raised.value.param}"
-    assert key[:6] not in told
-    assert "***" in told
-
-
-def test_a_key_of_a_few_letters_hides_no_words():
-    with pytest.raises(provider_errors.UpstreamRejected, match="none of them"), discreet(["none"]):
-        raise refusal(400, body("none of them"))
-
-
-def test_ordinary_words_are_not_masked():
-    text = "Unsupported value: 'temperature' does not support 0.5 with this model; top_k and max_completion_tokens do."
-
-    assert masked(text) == text
 
 
 def test_a_refused_credential_is_told_without_a_word_of_the_provider():
     error = refusal(401, body("Incorrect API key provided: sk-123456"))
 
     assert error.message == provider_errors.UpstreamAuth.default
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("2", 2),
-        ("1.2", 2),
-        ("0", 1),
-        ("-1", 1),
-        ("3600", 120),
-        ("abc", 7),
-        ("", 7),
-        (None, 7),
-        ("nan", 7),
-        ("inf", 7),
-        ("1e400", 7),
-        ("Sat, 21 Nov 2026 12:00:30 GMT", 30),
-        ("Sat, 21 Nov 2026 11:00:00 GMT", 1),
-        ("Sat, 21 Nov 2099 11:00:00 GMT", 120),
-        ("Sat, 99 Nov 2026 11:00:00 GMT", 7),
-    ],
-)
-def test_a_retry_after_is_a_sane_number_of_seconds(header, seconds):
-    assert seconds_to_wait(header, 7, lambda: NOW) == seconds
 
 
 def test_a_rate_limit_always_says_when_to_come_back():

@@ -15,6 +15,8 @@ from domain.provider_errors import (
 from domain.usage import Source, Usage
 
 PLAIN = Profile("acme", "http://acme.example/v1")
+MADE = "call__0_1"
+CALLED = {"name": "f", "arguments": '{"a":1}'}
 
 
 def chunk(delta: dict | None = None, finish: str | None = None, index: int = 0, **fields: object) -> bytes:
@@ -85,11 +87,69 @@ def test_the_text_is_that_of_the_first_choice():
     assert stream.close().finish == "stop"
 
 
-def test_choices_pass_through_unchanged():
-    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "{"}}
-    (delta,) = decoder().feed([chunk({"tool_calls": [call], "vendor_field": 1})])
+def test_documented_members_of_a_choice_pass_and_all_others_are_left_out():
+    tokens = {"content": [{"token": "po", "logprob": -0.1, "bytes": [112, 111], "top_logprobs": []}]}
+    choice = {
+        "index": 0,
+        "delta": {"role": "assistant", "content": "po", "refusal": None, "execute": "alert(1)", "annotations": []},
+        "finish_reason": None,
+        "logprobs": tokens,
+        "stop_reason": None,
+        "content_filter_results": {"hate": {}},
+    }
+    (delta,) = decoder().feed([json.dumps({"choices": [choice]}).encode()])
 
-    assert delta.choices == [{"index": 0, "delta": {"tool_calls": [call], "vendor_field": 1}, "finish_reason": None}]
+    told = {"role": "assistant", "content": "po", "refusal": None, "annotations": []}
+    assert delta.choices == [{"index": 0, "delta": told, "finish_reason": None, "logprobs": tokens}]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"role": "system"}, {"role": "assistant"}),
+        ({"role": None}, {"role": None}),
+        ({"content": 5}, {}),
+        ({"content": {"a": 1}, "reasoning_content": ["x"]}, {}),
+        ({"refusal": ["no"], "annotations": "x", "audio": 7, "images": {}}, {}),
+        ({"annotations": [1, {"type": "url_citation"}], "tool_calls": None}, None),
+        ({"tool_calls": "execute"}, {}),
+        ({"function_call": {"name": "f", "arguments": {"a": 1}, "x": 2}}, {"function_call": CALLED}),
+    ],
+)
+def test_what_is_not_of_its_documented_type_is_left_out(given, kept):
+    (delta,) = decoder().feed([chunk(given)])
+
+    if kept is None:
+        kept = {"annotations": [{"type": "url_citation"}], "tool_calls": None}
+    assert delta.choices[0]["delta"] == kept
+    assert delta.text == delta.reasoning == ""
+
+
+@pytest.mark.parametrize(("index", "wanted"), [(1, 1), (-1, 1), (10**9, 1), (2, 2)])
+def test_choices_that_nobody_asked_for_are_dropped(index, wanted):
+    stream = decoder(n=wanted)
+    both = {"choices": [{"index": index, "delta": {"content": "!"}}, {"index": 0, "delta": {"content": "po"}}]}
+
+    assert stream.feed([chunk({"content": "!"}, index=index)]) == []
+    (delta,) = stream.feed([json.dumps(both).encode()])
+    assert [choice["index"] for choice in delta.choices] == [0]
+    assert (stream.unknown, delta.text) == (1, "po")
+
+
+@pytest.mark.parametrize(("told", "finish"), [("length", "length"), ("EXECUTE", "stop"), ("x" * 5_000, "stop")])
+def test_a_finish_reason_has_one_of_the_documented_words(told, finish):
+    stream = decoder()
+    (delta,) = stream.feed([chunk({"content": "po"}, told)])
+
+    assert (delta.choices[0]["finish_reason"], stream.close().finish) == (finish, finish)
+
+
+@pytest.mark.parametrize("told", ["", 0, {"a": 1}, ["stop"], True])
+def test_what_is_no_finish_reason_ends_nothing(told):
+    stream = decoder()
+    (delta,) = stream.feed([json.dumps({"choices": [{"delta": {"content": "po"}, "finish_reason": told}]}).encode()])
+
+    assert (delta.choices[0]["finish_reason"], stream.whole) == (None, False)
 
 
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
@@ -173,6 +233,68 @@ def test_nothing_counts_after_done():
     stream = decoder()
 
     assert heard(stream, text("pong"), chunk(finish="stop"), b"[DONE]", text("!")) == "pong"
+
+
+def piece(index: int | None = 0, arguments: object = "", **more: object) -> dict:
+    name = {"name": more.pop("name")} if "name" in more else {}
+    at = {} if index is None else {"index": index}
+    return {**at, **more, "function": {**name, "arguments": arguments}}
+
+
+def called(*pieces: dict) -> list[tuple[int, str, str, str]]:
+    """Place, id, name and arguments of each call, as a client puts them together by their places."""
+    calls: dict[int, list[str]] = {}
+    for delta in decoder().feed([chunk({"tool_calls": [piece]}) for piece in pieces]):
+        for told in delta.choices[0]["delta"]["tool_calls"]:
+            if "id" in told:
+                assert told.keys() == {"index", "id", "type", "function"}
+                assert told["function"].keys() == {"name", "arguments"}
+                calls[told["index"]] = [told["id"], told["function"]["name"], ""]
+            calls[told["index"]][2] += told["function"]["arguments"]
+    assert list(calls) == list(range(len(calls)))
+    return [(place, *call) for place, call in calls.items()]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "calls"),
+    [
+        ([piece(0, id="a", name="f"), piece(0, "{"), piece(0, "}")], [("a", "f", "{}")]),
+        ([piece(0, "{}", id="a", name="f"), piece(0, "[]", id="b", name="f")], [("a", "f", "{}"), ("b", "f", "[]")]),
+        ([piece(0, "{", id="a", name="f"), piece(0, "}", id="a", name="f")], [("a", "f", "{}")]),
+        ([piece(None, "{}", id="a", name="f"), piece(None, "{}", name="g")], [("a", "f", "{}"), (MADE, "g", "{}")]),
+        ([piece(None, "{", id="a", name="f"), piece(None, "}")], [("a", "f", "{}")]),
+        ([piece(0, "{}", id="a", name="f"), piece(1, "{}", id="a", name="g")], [("a", "f", "{}"), (MADE, "g", "{}")]),
+        ([piece(0, "{}", name="f", id=7)], [("call__0_0", "f", "{}")]),
+        ([piece(0, "{}", name="f", id="x" * 300)], [("call__0_0", "f", "{}")]),
+        ([piece(7, {"a": 1}, id="a", name="f"), piece(3, "{", id="b", name="g"), piece(7, ""), piece(3, "}")],
+         [("a", "f", '{"a":1}'), ("b", "g", "{}")]),
+        ([piece(4, "orphan"), piece(None, "orphan"), piece(0, "{}", id="a", name="f", execute=1)], [("a", "f", "{}")]),
+        ([piece(True, "{", id="a", name="f"), piece(None, 7)], [("a", "f", "{")]),
+    ],
+)  # fmt: skip
+def test_each_call_has_a_place_and_an_id_of_its_own_whatever_its_provider_gave(pieces, calls):
+    assert called(*pieces) == [(place, *call) for place, call in enumerate(calls)]
+
+
+def test_the_calls_of_several_choices_are_kept_apart():
+    stream = decoder(n=2)
+    first, second = stream.feed([chunk({"tool_calls": [piece(0, "{}", name="f")]}, index=index) for index in (0, 1)])
+
+    (one,), (other,) = (delta.choices[0]["delta"]["tool_calls"] for delta in (first, second))
+    assert (one["index"], other["index"], one["id"] != other["id"]) == (0, 0, True)
+
+
+@pytest.mark.parametrize("endless", ["arguments", "calls", "other choice"])
+def test_everything_that_grows_is_cut_at_the_output_limit(endless):
+    events = {
+        "arguments": chunk({"tool_calls": [piece(0, "x" * 10_000, id="a", name="f")]}),
+        "calls": chunk({"tool_calls": [piece(None, "", name="f")] * 100}),
+        "other choice": chunk({"content": "x" * 20_000}, index=1),
+    }
+    stream = decoder(max_tokens=10, n=2)
+    stream.feed([events[endless]] * 20)
+
+    assert isinstance(stream.failure, MaxOutputExceeded)
 
 
 def test_an_endless_stream_is_cut_at_its_output_limit():

@@ -4,7 +4,9 @@ import pytest
 
 from adapters.ai.openai_wire import decode, encode
 from adapters.ai.profile import Profile
+from adapters.ai.quirks import Quirks
 from domain.completion import Prompt
+from domain.errors import UnsupportedParameter
 from domain.provider_errors import (
     ContentFiltered,
     ProviderError,
@@ -54,19 +56,20 @@ def test_the_newer_output_limit_wins_over_the_older_one():
 
 
 def test_an_answer_becomes_a_completion():
-    completion = decode(answer(system_fingerprint="fp", service_tier=None, provider_secret="x"))
+    completion = decode(answer(system_fingerprint="fp", service_tier=None, provider_secret="x"), HELLO, PLAIN)
 
     assert (completion.text, completion.finish, completion.model) == ("pong", "stop", "large-1")
     assert completion.extra == {"system_fingerprint": "fp"}
     assert completion.usage is None
 
 
-def test_choices_pass_through_unchanged():
+def test_documented_members_of_choices_pass_and_all_others_are_left_out():
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    custom = {"id": "d", "type": "custom", "custom": {"name": "g", "input": "x"}}
     choices = [
         {
             "index": 0,
-            "message": {"role": "assistant", "content": None, "tool_calls": [call]},
+            "message": {"role": "assistant", "content": None, "tool_calls": [call, custom], "refusal": None},
             "finish_reason": "tool_calls",
         },
         {
@@ -76,11 +79,102 @@ def test_choices_pass_through_unchanged():
             "logprobs": {"content": []},
         },
     ]
+    more = {"execute": "alert(1)"}
+    foreign = [{**choice, "message": {**choice["message"], **more}, **more} for choice in choices]
+    foreign[0]["message"] |= {"tool_calls": [{**call, **more, "index": 0}, {**custom, **more}]}
 
-    completion = decode(answer(choices=choices))
+    completion = decode(answer(choices=foreign), HELLO, PLAIN)
 
     assert completion.choices == choices
     assert (completion.text, completion.finish) == ("", "tool_calls")
+
+
+def test_calls_without_ids_of_their_own_get_some():
+    calls = [{"function": {"name": "f", "arguments": given}} for given in ({"a": 1}, None, "{}")]
+    message = {"content": None, "tool_calls": [*calls, {"id": "x", **calls[2]}, {"id": "x", **calls[2]}, 7]}
+    choice = {"message": message, "finish_reason": "stop", "logprobs": 3}
+    prompt = Prompt("large", [], request_id="req_9")
+
+    (settled,) = decode(answer(choices=[choice]), prompt, PLAIN).choices
+    found = settled["message"]["tool_calls"]
+    assert [call["id"] for call in found] == ["call_9_0_0", "call_9_0_1", "call_9_0_2", "x", "call_9_0_4"]
+    assert [call["function"]["arguments"] for call in found] == ['{"a":1}', "", "{}", "{}", "{}"]
+    assert {call["type"] for call in found} == {"function"}
+    assert (settled["index"], settled.keys()) == (0, {"index", "message", "finish_reason"})
+
+
+def test_choices_that_are_none_are_left_out():
+    whole = {"index": 0, "message": {"role": "assistant", "content": "pong"}, "finish_reason": 5}
+    completion = decode(answer(choices=[{"index": 1, "message": 3}, whole]), HELLO, PLAIN)
+
+    assert completion.choices == [{**whole, "finish_reason": None}]
+    assert (completion.text, completion.finish) == ("pong", "stop")
+
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+BREAK = {"prompt_cache_breakpoint": {"mode": "explicit"}}
+FUNCTION = {"type": "function", "function": {"name": "f"}}
+
+
+@pytest.mark.parametrize(("keeps", "mark"), [("cache_control", MARK), ("prompt_cache_breakpoint", BREAK)])
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_mark_of_what_is_to_be_cached_goes_to_those_who_document_it_wherever_it_stands(keeps, mark, kept):
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b", **mark}]
+    messages = [
+        {"role": "user", "content": parts},
+        {"role": "assistant", "content": None, "tool_calls": [{**call, **mark}]},
+    ]
+    profile = Profile("a", "http://a", quirks=Quirks(keeps=frozenset({keeps} if kept else ())))
+
+    body = sent(Prompt("m", messages, {"tools": [{**FUNCTION, **mark}, FUNCTION]}), profile)
+    assert (keeps in body["messages"][0]["content"][1]) is kept
+    assert (keeps in body["messages"][1]["tool_calls"][0]) is kept
+    assert (keeps in body["tools"][0]) is kept
+    assert body["tools"][1] == FUNCTION
+    assert parts[1].keys() >= mark.keys(), "the caller's own message stays as it is"
+
+
+def test_an_answer_that_is_sent_back_goes_out_without_what_only_answers_have():
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    nulls = dict.fromkeys(("audio", "function_call", "refusal"))
+    back = {"role": "assistant", "content": None, **nulls, "annotations": [], "tool_calls": [{**call, "index": 0}]}
+    (message,) = sent(Prompt("m", [back]))["messages"]
+
+    assert message == {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"reasoning": "hm"},
+        {"reasoning": "x", "reasoning_content": "hm"},
+        {"reasoning_details": [{"type": "thinking", "thinking": "h"}, {"type": "thinking", "thinking": "m"}]},
+        {"reasoning_details": [{"type": "thought_signature", "signature": "s"}], "reasoning_content": "hm"},
+    ],
+)
+def test_reasoning_that_was_told_in_other_words_goes_back_as_text(told):
+    (message,) = sent(Prompt("m", [{"role": "assistant", "content": "a", **told}]))["messages"]
+
+    assert message == {"role": "assistant", "content": "a", "reasoning_content": "hm"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"type": "enabled", "budget_tokens": 2048, "display": "omitted"}, {"type": "enabled"}),
+        ({"type": "disabled"}, {"type": "disabled"}),
+        ({"type": "adaptive", "display": "summarized"}, None),
+    ],
+)
+def test_a_wish_to_think_is_on_or_off(asked, told):
+    assert sent(Prompt("m", [], {"thinking": asked})).get("thinking") == told
+
+
+def test_a_wish_to_think_that_is_no_object_is_refused_by_name():
+    with pytest.raises(UnsupportedParameter) as refused:
+        encode(Prompt("m", [], {"thinking": "hard"}), PLAIN, stream=False)
+    assert refused.value.param == "thinking"
 
 
 @pytest.mark.parametrize(
@@ -101,13 +195,13 @@ def test_choices_pass_through_unchanged():
 )
 def test_what_is_no_answer_is_bad_json(body):
     with pytest.raises(UpstreamBadJson):
-        decode(body)
+        decode(body, HELLO, PLAIN)
 
 
 def test_brackets_inside_text_are_not_depth():
     choice = {"index": 0, "message": {"role": "assistant", "content": "[" * 500}, "finish_reason": "stop"}
 
-    assert decode(answer(choices=[choice])).text == "[" * 500
+    assert decode(answer(choices=[choice]), HELLO, PLAIN).text == "[" * 500
 
 
 @pytest.mark.parametrize(
@@ -118,7 +212,7 @@ def test_a_finish_reason_that_tells_of_a_failure_is_one(finish, error):
     choice = {"index": 0, "message": {"role": "assistant", "content": "half"}, "finish_reason": finish}
 
     with pytest.raises(error):
-        decode(answer(choices=[choice]))
+        decode(answer(choices=[choice]), HELLO, PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -131,8 +225,8 @@ def test_a_finish_reason_that_tells_of_a_failure_is_one(finish, error):
 )
 def test_an_error_inside_an_answer_is_raised(told, error):
     with pytest.raises(error):
-        decode(answer(error=told))
+        decode(answer(error=told), HELLO, PLAIN)
 
 
 def test_an_empty_error_member_is_none():
-    assert decode(answer(error=None)).text == "pong"
+    assert decode(answer(error=None), HELLO, PLAIN).text == "pong"

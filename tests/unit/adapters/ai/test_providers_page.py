@@ -10,5 +10,14 @@ def test_the_page_of_providers_is_true():
 
 
 def test_the_page_names_the_price_of_a_model_and_admits_what_it_does_not_know():
-    assert "| `gpt-4o-mini` | 128,000 | 16,384 | 0.15 | 0.075 | 0.6 |" in page()
-    assert "| `qwen-turbo` | – | – | – | – | – |" in page()
+    assert (
+        "| `gpt-4o` | chat, stream, tools, json_object, json_schema, vision | 128,000 | 16,384 | 2.5 | 1.25 | 10 |"
+        in page()
+    )
+    assert "| `qwen-turbo` | chat, stream, tools, json_object, prefill | – | – | – | – | – |" in page()
+
+
+def test_the_page_tells_of_embeddings_and_of_answers_that_are_billed_to_their_end():
+    assert "Embeddings of texts, 10 in one request to it, with `dimensions`." in page()
+    assert page().count("billed to its end") == 3
+    assert "No embeddings." in page()

@@ -6,6 +6,7 @@ import pytest
 from adapters.recorders.logs import LogRecorder
 from application.facts import (
     BreakerChanged,
+    CredentialChanged,
     EventsDropped,
     HttpServed,
     JournalApplied,
@@ -46,6 +47,14 @@ def clock():
 @pytest.fixture
 def record(log, clock):
     return LogRecorder(log, clock.monotonic)
+
+
+@pytest.mark.parametrize(("retry", "told"), [(None, {}), (0, {}), (2, {"client_retry": 2})])
+def test_a_request_that_the_client_had_tried_before_says_how_often(log, record, retry, told):
+    record(replace(SERVED, client_retry=retry))
+
+    ((_, _, fields),) = log.lines
+    assert {name: value for name, value in fields.items() if name == "client_retry"} == told
 
 
 def test_a_request_and_its_turn_make_one_line(log, record):
@@ -170,3 +179,14 @@ def test_a_mail_that_left_is_no_warning(log, record):
     record(MailSent("reset", "sent"))
 
     assert log.lines == []
+
+
+def test_a_credential_that_rests_makes_a_line_and_another_one_when_it_works_again(log, record):
+    record(CredentialChanged("acme", "#2", "large", "open", 9.96, "upstream_error"))
+    record(CredentialChanged("acme", "#2", "large", "closed", 0.0, ""))
+
+    who = {"provider": "acme", "credential": "#2", "model": "large"}
+    assert log.lines == [
+        ("warning", "credential_rests", {**who, "state": "open", "seconds": 10.0, "reason": "upstream_error"}),
+        ("warning", "credential_works_again", who),
+    ]

@@ -28,6 +28,7 @@ from application.facts import (
     RequestRepeated,
     TurnSettled,
 )
+from application.model_ports import Rest
 
 MODEL = "acme/large"
 SERVED = HttpServed(
@@ -283,3 +284,28 @@ def test_mails_are_counted_by_kind_and_outcome(record):
 
     assert value(record, "mails_total", kind="reset", outcome="postponed") == 1
     assert value(record, "mails_total", kind="reset", outcome="sent") == 1
+
+
+def a_rest(model: str = "large", state: str = "open", credential: str = "#1") -> Rest:
+    return Rest("acme", credential, model, state, 5.0, "upstream_error")
+
+
+def resting(record: PrometheusRecorder, model: str, state: str) -> float | None:
+    return value(record, "credentials_resting", provider="acme", model=model, state=state)
+
+
+def test_credentials_that_rest_are_counted_and_those_that_do_so_no_more_are_not(record):
+    record.count_rests([a_rest(), a_rest(credential="#2"), a_rest("*", "refused")])
+    assert (resting(record, MODEL, "open"), resting(record, "*", "refused")) == (2, 1)
+
+    record.count_rests([a_rest(state="half_open")])
+    assert (resting(record, MODEL, "open"), resting(record, "*", "refused")) == (0, 0)
+    assert resting(record, MODEL, "half_open") == 1
+
+
+def test_credentials_that_rest_for_models_that_clients_made_up_are_one_series(record):
+    before = series(record)
+    record.count_rests(a_rest(f"made-up-{number}") for number in range(500))
+
+    assert series(record) - before == 1
+    assert resting(record, OTHER, "open") == 500

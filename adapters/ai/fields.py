@@ -1,0 +1,16 @@
+"""Members of answers that a provider wrote, whatever it wrote."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from domain.members import object_of, objects_of, text_of
+
+__all__ = ["count_of", "object_of", "objects_of", "text_of"]
+
+_MOST = 1_000_000_000
+
+
+def count_of(holder: Mapping[str, Any], name: str) -> int | None:
+    """None unless it is a plausible number of tokens."""
+    value = holder.get(name)
+    return value if type(value) is int and 0 <= value <= _MOST else None

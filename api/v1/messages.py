@@ -1,0 +1,75 @@
+"""`POST /messages` and `/messages/count_tokens`: Anthropic's dialect, so that its SDKs run unchanged."""
+
+import orjson
+from dependency_injector.wiring import Provide, inject
+from flask import Response
+
+from api.answer import Answer, json_answer
+from api.auth import current_principal, requires
+from api.dialect import Dialect, speaks
+from api.idempotency import once
+from api.json_body import LARGE, read_json
+from api.paid import begin_call
+from api.trace import current_trace
+from api.v1.blueprint import Blueprint
+from api.v1.bodies import paid_answer
+from api.v1.messages_answer import message_body
+from api.v1.messages_documentation import COUNT_TOKENS, MESSAGE
+from api.v1.messages_request import MessageRequest, count_request, in_our_words, message_request
+from api.v1.messages_stream import MessageEvents
+from api.v1.streams import stream_answer
+from application.completions import CompletionService
+from application.token_count import count_tokens
+from domain.errors import UnsupportedParameter
+from domain.user import Scope
+
+blueprint = Blueprint("messages", __name__, "The Messages API")
+
+
+@blueprint.after_request
+def _tell_request_id(response: Response) -> Response:
+    """Where Anthropic's SDKs look for it."""
+    response.headers.add("request-id", current_trace().request_id)
+    return response
+
+
+@blueprint.route("/messages", methods=["POST"])
+@blueprint.doc(**MESSAGE)
+@speaks(Dialect.MESSAGES)
+@requires(Scope.CHAT)
+@inject
+def create_message(completions: CompletionService = Provide["completions"]) -> Answer:
+    """Answer a conversation."""
+    body = read_json(LARGE)
+    asked = message_request(body)
+    return once(body, lambda: _completed(completions, asked))
+
+
+@blueprint.route("/messages/count_tokens", methods=["POST"])
+@blueprint.doc(**COUNT_TOKENS)
+@speaks(Dialect.MESSAGES)
+@requires(Scope.CHAT)
+@inject
+def count_message_tokens(completions: CompletionService = Provide["completions"]) -> Answer:
+    """Count the tokens of a conversation."""
+    order = count_request(read_json(LARGE))
+    counted = count_tokens(current_principal(), order, completions.router)
+    return json_answer(orjson.dumps({"input_tokens": counted}))
+
+
+def _completed(completions: CompletionService, asked: MessageRequest) -> Answer:
+    try:
+        return _answered(completions, asked)
+    except UnsupportedParameter as error:
+        raise in_our_words(error) from None
+
+
+def _answered(completions: CompletionService, asked: MessageRequest) -> Answer:
+    principal = current_principal()
+    with begin_call(streamed=asked.streamed) as paid:
+        if not asked.streamed:
+            answer = completions.complete(principal, asked.order, paid.call)
+            return paid_answer(orjson.dumps(message_body(answer)), answer)
+        stream = completions.stream(principal, asked.order, paid.call)
+        events = MessageEvents(stream)
+        return stream_answer(stream, paid, events.pieces(), events.refusal)

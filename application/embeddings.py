@@ -1,0 +1,79 @@
+"""Texts as vectors: nothing is remembered but the bill."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from application.call import Call
+from application.cancellation import Cancellation
+from application.generations import Generations
+from application.model_ports import Deployment, Embedder
+from application.order import Order, Outcome
+from application.routing import Router
+from domain.embedding import EmbeddingPrompt, Embeddings, Input, as_messages, from_messages
+from domain.usage import Usage
+from domain.user import Principal, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingOrder:
+    """`inputs` are at least one, and none of them is empty."""
+
+    model: str
+    inputs: Sequence[Input]
+    dimensions: int | None = None
+    user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingAnswer:
+    """`vectors` are as in `Embeddings`; `model` and `cost` as in `CompletionAnswer`."""
+
+    request_id: str
+    model: str
+    vectors: Sequence[bytes]
+    usage: Usage
+    cost: int | None
+    attempts: int
+    upstream_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingService:
+    router: Router
+    generations: Generations
+
+    def embed(self, principal: Principal, order: EmbeddingOrder, call: Call) -> EmbeddingAnswer:
+        """Raises UnknownModel, ModelNotAllowed, UnsupportedParameter and ProviderErrors.
+
+        Raises RateLimited, BudgetExceeded, ModelUnpriced and Unavailable before anything is sent to a provider.
+        """
+        principal.require(Scope.EMBEDDINGS)
+        plan = self.router.offering(principal, order.model, _embedder, "embeddings", affinity=order.user or "")
+        ordered = Order(principal, plan, order.model, as_messages(order.inputs), {}, output_tokens=0)
+        if not all(isinstance(text, str) for text in order.inputs):
+            self.generations.guardrails.unreadable("Tokens")
+        generation = self.generations.open(ordered, call)
+        inputs = from_messages(generation.order.messages, order.inputs)
+
+        def ask(at: Deployment, cancellation: Cancellation) -> Embeddings:
+            prompt = EmbeddingPrompt(at.name, inputs, order.dimensions, order.user, call.request_id)
+            return cast("Embedder", at.embedder).embed(prompt, cancellation)  # the plan is of those that have one
+
+        return _answer(self.generations.deliver(generation, ask))
+
+
+def _embedder(at: Deployment) -> Embedder | None:
+    return at.embedder
+
+
+def _answer(outcome: Outcome[Embeddings]) -> EmbeddingAnswer:
+    return EmbeddingAnswer(
+        request_id=outcome.request_id,
+        model=outcome.model,
+        vectors=outcome.result.vectors,
+        usage=outcome.usage,
+        cost=outcome.cost,
+        attempts=outcome.attempts,
+        upstream_ms=outcome.upstream_ms,
+    )

@@ -1,0 +1,16 @@
+"""How many tokens a prompt has, for callers who want to know before they send it. Nothing is called, nothing billed."""
+
+from application.completions import CompletionOrder
+from application.routing import Router
+from domain import tokens
+from domain.user import Principal, Scope
+
+_READ = ("tools", "response_format")
+"""Options that the model reads, like messages."""
+
+
+def count_tokens(principal: Principal, order: CompletionOrder, router: Router) -> int:
+    """An estimate. Raises UnknownModel, ModelNotAllowed and Forbidden."""
+    principal.require(Scope.CHAT)
+    router.plan(principal, order.models, {})
+    return tokens.estimate_prompt(order.messages, [order.options[name] for name in _READ if name in order.options])

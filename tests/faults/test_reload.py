@@ -1,0 +1,224 @@
+"""A changed file comes into force by SIGHUP, while streams run and workers stay."""
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.servers.caller import Caller
+from tests.servers.gateway import FAST, Gateway
+from tests.servers.program import wait_until
+from tests.servers.redis import running_redis
+from tests.servers.scripted_provider import ScriptedProvider
+
+pytestmark = [pytest.mark.xdist_group("reload"), pytest.mark.timeout(120)]
+
+STREAMS = 20
+LONG = "scripted/slow-1500ms"
+"""7.5 s from the first word to the last."""
+REFUSED = "the configuration stays as it is"
+
+
+class Reloaded:
+    """A gateway of two workers, and its file."""
+
+    def __init__(self, gateway: Gateway, provider: ScriptedProvider) -> None:
+        self.gateway = gateway
+        self.provider = provider
+
+    def write(self, more: str = "") -> None:
+        text = f'[providers.scripted]\nbase_url = "{self.provider.base_url}"\n{more}\n{FAST}'
+        (self.gateway.folder / "parley.toml").write_text(text)
+
+    def hang_up(self, pid: int | None = None) -> None:
+        os.kill(pid or self.gateway.pid, signal.SIGHUP)
+
+    def told(self) -> int:
+        """How many workers have told of themselves."""
+        return len(self.gateway.call("GET", "/admin/status")[1]["workers"])
+
+    def configurations(self) -> set[str]:
+        """The hashes that they have told."""
+        return {worker["state"]["config"] for worker in self.gateway.call("GET", "/admin/status")[1]["workers"]}
+
+    def answers(self, model: str) -> bool:
+        body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
+        return self.gateway.call("POST", "/chat/completions", body)[0] == 200
+
+    def all_answer(self, model: str) -> bool:
+        """Ten requests in a row are taken by both workers, but for one run in a thousand."""
+        return all(self.answers(model) for _ in range(10))
+
+    def refusals(self) -> list[str]:
+        return [line for line in self.gateway.program.log.read_text().splitlines() if REFUSED in line]
+
+    def stream(self, begun: threading.Semaphore) -> str:
+        """Read one long stream to its end: all of its lines."""
+        body = {"model": LONG, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+        connection = http.client.HTTPConnection("127.0.0.1", self.gateway.port, timeout=30)
+        headers = {"Authorization": f"Bearer {self.gateway.key}", "Content-Type": "application/json"}
+        connection.request("POST", "/api/v1/chat/completions", json.dumps(body), headers)
+        answer = connection.getresponse()
+        first = answer.readline()
+        begun.release()
+        text = first + answer.read()
+        connection.close()
+        return text.decode()
+
+
+def route(name: str, target: str = "scripted/ok") -> str:
+    return f'[routes.{name}]\ntry = ["{target}"]\n'
+
+
+@pytest.fixture
+def running(tmp_path: Path, provider: ScriptedProvider) -> Iterator[Reloaded]:
+    with running_redis() as redis:
+        env = {"REDIS_URL": redis.url, "PARLEY_WORKERS": "2"}
+        gateway = Gateway(tmp_path, env=env)
+        running = Reloaded(gateway, provider)
+        running.write()
+        gateway.start()
+        yield running
+        gateway.stop()
+
+
+def within(seconds: float, ready: Callable[[], bool], what: str) -> None:
+    wait_until(ready, seconds, what)
+
+
+def test_twenty_streams_run_through_three_reloads_unharmed(running: Reloaded) -> None:
+    workers, begun = running.gateway.workers(), threading.Semaphore(0)
+    with ThreadPoolExecutor(STREAMS) as pool:
+        streams: list[Future[str]] = [pool.submit(running.stream, begun) for _ in range(STREAMS)]
+        for _ in range(STREAMS):
+            assert begun.acquire(timeout=10)
+        for number in range(3):
+            running.write(route(f"fast{number}"))
+            running.hang_up()
+            within(5, lambda name=f"fast{number}": running.answers(name), "a reload")  # type: ignore[misc]
+        ended = [stream.done() for stream in streams]
+        texts = [stream.result() for stream in streams]
+
+    assert not all(ended), "the streams were over before the last reload"
+    for text in texts:
+        assert text.rstrip().endswith("data: [DONE]")
+        assert all(f"word{number} " in text for number in range(1, 6))
+    assert running.gateway.workers() == workers, "no worker was replaced"
+    assert running.refusals() == []
+
+
+def test_a_new_route_is_usable_within_a_second_in_every_worker(running: Reloaded) -> None:
+    before = running.gateway.call("GET", "/models")[1]
+    assert not running.answers("fast")
+    running.write(route("fast"))
+    asked = time.monotonic()
+    running.hang_up()
+
+    within(1, lambda: running.all_answer("fast"), "the new route")
+    assert time.monotonic() - asked < 1
+    assert [model["id"] for model in before["data"]].count("fast") == 0
+    assert [model["id"] for model in running.gateway.call("GET", "/models")[1]["data"]].count("fast") == 1
+
+
+def test_the_hash_of_the_configuration_changes_with_it_and_is_the_same_in_all_workers(running: Reloaded) -> None:
+    within(15, lambda: running.told() == 2, "both workers are there")
+    before = running.configurations()
+    running.write(route("fast"))
+    running.hang_up()
+
+    within(15, lambda: running.configurations() not in (before, set()), "a changed hash")
+    within(15, lambda: len(running.configurations()) == 1, "the same hash everywhere")
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        ("[route.typo]\n", "route: Unknown field."),
+        ("[routes", "Expected ']'"),
+        (route("fast", "nobody/large"), "routes.fast.try.0: there is no model nobody/large"),
+        ('[providers.other]\nbase_url = "ftp://127.0.0.1"\n', "providers.other.base_url"),
+        ('[providers.other]\nbase_url = "http://127.0.0.1:1"\napi_key_env = "NOBODYS"\n', "NOBODYS is not set"),
+    ],
+)
+def test_a_bad_file_is_refused_with_one_line_that_says_why(running: Reloaded, spoilt: str, reason: str) -> None:
+    running.write(route("fast"))
+    running.hang_up()
+    within(5, lambda: running.all_answer("fast"), "the good file")
+    workers = running.gateway.workers()
+    running.write(spoilt)
+    running.hang_up()
+    within(5, lambda: bool(running.refusals()), "the refusal")
+    time.sleep(0.5)
+
+    (line,) = running.refusals()
+    assert reason in line
+    assert running.all_answer("fast"), "the old file is in force"
+    assert running.gateway.workers() == workers
+
+
+def test_a_worker_that_starts_after_a_bad_file_has_what_the_others_have(running: Reloaded) -> None:
+    running.write(route("fast"))
+    running.hang_up()
+    within(5, lambda: running.all_answer("fast"), "the good file")
+    running.write("[routes")
+    running.hang_up()
+    within(5, lambda: bool(running.refusals()), "the refusal")
+    old = running.gateway.workers()
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+
+    within(20, lambda: len(set(running.gateway.workers()) - set(old)) == 2, "two new workers")
+    within(20, lambda: running.gateway.status("/readyz") == 200, "ready again")
+    within(5, lambda: running.all_answer("fast"), "the route of the good file")
+
+
+def test_a_file_that_changed_on_disk_alone_is_in_force_nowhere(running: Reloaded) -> None:
+    running.write(route("fast"))
+    old = running.gateway.workers()
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    within(20, lambda: len(set(running.gateway.workers()) - set(old)) == 2, "two new workers")
+    within(20, lambda: running.gateway.status("/readyz") == 200, "ready again")
+
+    assert not running.answers("fast")
+    running.hang_up()
+    within(5, lambda: running.all_answer("fast"), "now it was asked for")
+
+
+def test_a_worker_that_is_told_alone_reloads_alone(running: Reloaded) -> None:
+    within(15, lambda: running.told() == 2, "both workers are there")
+    running.write(route("fast"))
+    for pid in running.gateway.workers():
+        running.hang_up(pid)
+
+    within(5, lambda: running.all_answer("fast"), "both were told")
+
+
+def test_what_needs_a_restart_is_said_and_the_rest_comes_into_force(running: Reloaded) -> None:
+    running.write(route("fast") + '[accounts]\nregistration = "open"\n')
+    running.hang_up()
+    within(5, lambda: running.all_answer("fast"), "the route")
+
+    log = running.gateway.program.log.read_text()
+    assert "a restart is needed for what changed in: accounts" in log
+    assert "accounts" not in str(running.refusals())
+
+
+def test_default_limits_and_prices_are_reloaded(running: Reloaded) -> None:
+    running.write('[limits]\nrpm = 70123\n[prices."scripted/ok"]\ninput = 1\noutput = 2\n')
+    running.hang_up()
+
+    def priced() -> bool:
+        models = running.gateway.call("GET", "/admin/prices")[1]
+        return "scripted/ok" in str(models)
+
+    within(5, priced, "the price")
+    answer = Caller(running.gateway.port).bearing(running.gateway.key).get("/models")
+    assert answer.headers["x-ratelimit-limit-requests"] == "70123"
