@@ -41,9 +41,10 @@ class Dispatch:
             try:
                 return ask(deployment, cancellation)
             except _PASSED_ON as error:
-                if cancellation.counted is not None:  # it is owed for a part, and would be owed for all of it again
-                    raise
+                if cancellation.counted is not None and not isinstance(error, ContentFiltered):
+                    raise  # it is owed for a part, and would be owed for all of it again
                 walk.note(deployment, error)
+                cancellation.counted = None  # a prompt that was read and blocked: what follows is billed for itself
         raise walk.failure()
 
     def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:

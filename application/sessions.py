@@ -108,11 +108,12 @@ class SessionService:
         )
 
     def _model(self, principal: Principal, provider: str | None, model: str | None) -> tuple[str, str]:
-        """`model` may carry the provider as a prefix or leave it to `provider`."""
+        """`model` may carry the provider as a prefix or leave it to `provider`; a route or an alias has none."""
         wanted = model or self.models.default(provider)
         if provider and not wanted.startswith(f"{provider}/"):
             wanted = f"{provider}/{wanted}"
         plan = self.models.resolve(wanted)
-        principal.require_model(plan.name)
-        provider, _, name = plan.name.partition("/")
-        return provider, name
+        if not any(principal.may_use(deployment.id) for deployment in plan.deployments):
+            principal.require_model(plan.name)  # a route may be allowed by its own name
+        provider, slash, name = plan.name.partition("/")
+        return (provider, name) if slash else ("", plan.name)

@@ -65,7 +65,7 @@ class Session:
     title: str
     provider: str
     model: str
-    """The provider's own name of the model, without the prefix."""
+    """The provider's own name of the model, without the prefix. A route or an alias has a name and no provider."""
     created_at: datetime
     updated_at: datetime
     config: SessionConfig = field(default_factory=SessionConfig)
@@ -79,7 +79,7 @@ class Session:
 
     @property
     def model_id(self) -> str:
-        return f"{self.provider}/{self.model}"
+        return f"{self.provider}/{self.model}" if self.provider else self.model
 
 
 @dataclass(frozen=True, slots=True)

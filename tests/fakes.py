@@ -293,8 +293,12 @@ class MemoryModels:
 
     def __init__(self, *deployments: Deployment) -> None:
         self._deployments = {deployment.id: deployment for deployment in deployments}
+        self.named: dict[str, Plan] = {}
+        """Routes and aliases."""
 
     def resolve(self, model: str) -> Plan:
+        if model in self.named:
+            return self.named[model]
         found = [found for id_, found in self._deployments.items() if model in (id_, found.name)]
         if len(found) != 1:
             raise UnknownModel(param="model")

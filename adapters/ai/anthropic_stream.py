@@ -32,8 +32,6 @@ EVENTS = frozenset(
         b"error",
     }
 )
-_PER_CALL = 100
-"""Characters that a call of a tool counts for beside its arguments, because it is remembered."""
 Take = Callable[[JsonObject, list[Delta]], None]
 
 
@@ -112,7 +110,7 @@ class StreamDecoder(Decoder):
         call = {"index": place, "id": self._ids.give(text_of(block, "id")), "type": "function", "function": function}
         if not arguments:
             self._bare.add(place)
-        self.spend(len(arguments) + _PER_CALL)
+        self.spend(len(arguments))
         self._say({"tool_calls": [call]}, deltas)
 
     def _grow(self, event: JsonObject, deltas: list[Delta]) -> None:

@@ -1,7 +1,13 @@
 """Ids for calls of tools: results are sent back by them, so each call of an answer needs one that no other has."""
 
+from domain.provider_errors import MaxOutputExceeded
+
 _LONGEST = 256
 """Characters; a longer one would be refused when it comes back."""
+
+
+_MOST = 1_000
+"""Calls in one answer: each is remembered."""
 
 
 class CallIds:
@@ -16,7 +22,9 @@ class CallIds:
         return len(self._taken)
 
     def give(self, own: str) -> str:
-        """The provider's `own` where it can be had, else one of ours."""
+        """The provider's `own` where it can be had, else one of ours. Raises MaxOutputExceeded."""
+        if len(self._taken) >= _MOST:
+            raise MaxOutputExceeded
         given = own if self._is_usable(own) else f"{self._prefix}_{len(self._taken)}"
         self._taken.add(given)
         return given

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.ai.decorators import pause
+from adapters.ai.http_chat import Refusal
 from adapters.ai.http_json import JsonCalls
 from adapters.ai.openai_errors import refusal
 from adapters.ai.openai_images import check_options, those_there
@@ -60,10 +61,12 @@ _FAILURES: Mapping[str, type[ProviderError]] = {
 class DashScopeImages:
     """Implements `ImageMaker` with one credential. `first_pause` is in seconds; each further one is longer."""
 
-    def __init__(self, link: Link, rules: ImageRules, first_pause: float = _FIRST_PAUSE) -> None:
+    def __init__(
+        self, link: Link, rules: ImageRules, *, first_pause: float = _FIRST_PAUSE, refuse: Refusal = refusal
+    ) -> None:
         native = replace(link, transport=link.transport.at(NATIVE))
-        self._orders = JsonCalls(native, _asynchronous, refusal)
-        self._tasks = JsonCalls(native, _bearer, refusal)
+        self._orders = JsonCalls(native, _asynchronous, refuse)
+        self._tasks = JsonCalls(native, _bearer, refuse)
         self._results = Results(link)
         self._rules = rules
         self._first_pause = first_pause

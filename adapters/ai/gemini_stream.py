@@ -10,7 +10,6 @@ from adapters.ai.profile import Profile
 from domain.completion import Completion, Delta, JsonObject, Prompt
 from domain.usage import Usage
 
-_PER_CALL = 100
 EVENTS = frozenset({b"", b"message", b"error"})
 
 
@@ -65,8 +64,8 @@ class StreamDecoder(Decoder):
 
 
 def _length(delta: JsonObject) -> int:
-    """In characters; a call counts for some beside its arguments, because it is remembered."""
-    called = sum(len(call["function"]["arguments"]) + _PER_CALL for call in delta.get("tool_calls", ()))
+    """In characters."""
+    called = sum(len(call["function"]["arguments"]) for call in delta.get("tool_calls", ()))
     return len(delta.get("content", "")) + len(delta.get("reasoning_content", "")) + called
 
 

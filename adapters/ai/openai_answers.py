@@ -13,8 +13,6 @@ from adapters.ai.call_ids import CallIds
 from adapters.ai.fields import object_of, text_of
 from domain.completion import JsonObject
 
-_PER_CALL = 100
-"""Characters that a call of a tool counts for beside its arguments, because it is remembered."""
 _CHOICE = frozenset({"delta", "finish_reason", "index", "logprobs", "message"})
 _USUAL = {"content": str, "reasoning_content": str}
 """What most pieces have and nothing else; they are looked at no further."""
@@ -149,7 +147,7 @@ class Calls:
         called = _called(call)
         kind, written = ("custom", "input") if "custom" in call else ("function", "arguments")
         body = {**_named(called), written: _arguments(called.get(written))}
-        self._spend(len(body[written]) + _PER_CALL)
+        self._spend(len(body[written]))
         return {"id": self._ids.give(text_of(call, "id")), "type": kind, kind: body}
 
     def _more(self, piece: JsonObject) -> JsonObject:

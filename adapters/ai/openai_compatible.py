@@ -63,7 +63,7 @@ class OpenAIWire:
         if rules is None:
             return None
         if rules.wire == "dashscope":
-            return DashScopeImages(link, rules)
+            return DashScopeImages(link, rules, refuse=refuse)
         return OpenAIImages(JsonCalls(link, _bearer, refuse), Results(link), rules)
 
 

@@ -120,10 +120,13 @@ class _Run:
         self._rotation.budget.end(self._spent)
 
     def goes_on_after(self, error: BaseException, *, paid: bool = False) -> bool:
-        """Whether to call again; then this returns when it is time to. What was `paid` for in part is not."""
+        """Whether to call again; then this returns when it is time to.
+
+        What was `paid` for in part is not, and nothing is for a client who has left.
+        """
         if self._lease is not None:
             self._lease.failed(error)
-        if self._heard or paid or not isinstance(error, ProviderError):
+        if self._heard or paid or self._cancellation.left or not isinstance(error, ProviderError):
             return False
         self._error = error
         seconds = self._seconds(error)

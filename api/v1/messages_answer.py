@@ -17,6 +17,8 @@ _STOP_REASONS = {
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
+_DEPTH = 26
+"""Levels of an input: a request may have 32, and six of them are around the input that comes back in it."""
 UNREADABLE = "invalid_json"
 """The member that holds what a model wrote as the input of a tool where that is no JSON object: the tool refuses it
 then, and the model is told what it wrote."""
@@ -141,4 +143,9 @@ def _input(arguments: object) -> JsonObject:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         value = None
-    return value if isinstance(value, dict) else {UNREADABLE: text}
+    return value if isinstance(value, dict) and not _is_deeper(value, _DEPTH) else {UNREADABLE: text}
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return inner is not None and (levels == 0 or any(_is_deeper(item, levels - 1) for item in inner))

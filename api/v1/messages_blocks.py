@@ -17,6 +17,8 @@ from domain.provider_errors import MaxOutputExceeded
 HELD = 4_000_000
 """Characters that may wait."""
 _CALLS = 1_000
+_PER_BLOCK = 1_000
+"""Characters that a block that waits counts for beside its own."""
 
 _MARKS = re.compile(r'\\.|\\\Z|["{}\[\]]', re.DOTALL)
 _dumps = orjson.dumps
@@ -140,6 +142,7 @@ class BlockWriter:
     def _begin(self, block: Block) -> Block:
         if self._waiting or (self._open is not None and not self._open.may_stop):
             self._waiting.append(block)
+            self._hold(_PER_BLOCK)
         else:
             self._stop()
             self._start(block)
@@ -152,9 +155,12 @@ class BlockWriter:
                 self._go_on()
         elif not block.stopped:
             block.pieces.append(piece)
-            self._held += len(piece)
-            if self._held > HELD:
-                raise MaxOutputExceeded
+            self._hold(len(piece))
+
+    def _hold(self, characters: int) -> None:
+        self._held += characters
+        if self._held > HELD:
+            raise MaxOutputExceeded
 
     def _sign(self, block: Block, signature: str) -> None:
         self._last = None
@@ -170,6 +176,7 @@ class BlockWriter:
             self._resume(self._waiting.popleft())
 
     def _resume(self, block: Block) -> None:
+        self._held -= _PER_BLOCK
         self._start(block)
         if block.pieces:
             piece = "".join(block.pieces)

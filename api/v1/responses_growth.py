@@ -27,6 +27,12 @@ from domain.provider_errors import MaxOutputExceeded
 ROOM = 16_000_000
 """Characters of one answer, many times what a model writes."""
 
+ITEMS = 1_000
+"""Of one answer; each is remembered."""
+_PER_DETAIL = 100
+"""Characters that a provider's own piece of reasoning counts for beside its texts."""
+_OF_NUMBERS = 8
+"""Probabilities of words are that much longer than the words, also in an honest answer."""
 _dumps = orjson.dumps
 
 
@@ -115,9 +121,12 @@ class Growing:
         if self.kind is not OUTPUT_TEXT:
             return self._writer.finish(self._delta, _dumps(text))
         self._logprobs += logprobs
-        return self._writer.finish(self._delta, b'%b,"logprobs":%b' % (_dumps(text), _dumps(list(logprobs))))
+        told = _dumps(list(logprobs))
+        self._writer.keep(len(told) // _OF_NUMBERS)
+        return self._writer.finish(self._delta, b'%b,"logprobs":%b' % (_dumps(text), told))
 
     def annotate(self, annotation: JsonObject) -> bytes:
+        self._writer.keep(len(_dumps(annotation)))
         self.annotations.append(annotation)
         where = {**self._where, "annotation_index": len(self.annotations) - 1, "annotation": annotation}
         return self._writer.write("output_text.annotation.added", **where)
@@ -208,7 +217,7 @@ class GrowingReasoning(GrowingItem):
         return [*told, self._text.grow(text)]
 
     def add(self, detail: JsonObject) -> None:
-        self.writer.keep(sum(len(value) for value in detail.values() if isinstance(value, str)))
+        self.writer.keep(_PER_DETAIL + sum(len(value) for value in detail.values() if isinstance(value, str)))
         self._details.add(detail)
 
     def last_words(self) -> list[bytes]:

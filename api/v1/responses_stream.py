@@ -6,6 +6,7 @@ from api.errors import envelope
 from api.v1.relayed import relayed
 from api.v1.responses_answer import Ids, end_of, ended, response_object
 from api.v1.responses_growth import (
+    ITEMS,
     OUTPUT_TEXT,
     REFUSAL,
     EventWriter,
@@ -22,6 +23,7 @@ from application.completions import CompletionAnswer
 from application.stream import Stream
 from domain.completion import Delta, JsonObject
 from domain.errors import ParleyError
+from domain.provider_errors import MaxOutputExceeded
 
 _APART = b"\n\n"
 """Ends whatever was half written, so that what follows is an event of its own."""
@@ -132,6 +134,8 @@ class ResponseEvents:
 
     def _next(self, prefix: str) -> tuple[EventWriter, str, int]:
         index = len(self._items)
+        if index >= ITEMS:
+            raise MaxOutputExceeded
         return self._writer, self._ids.item(prefix, index), index
 
     def _add(self, item: GrowingItem) -> list[bytes]:

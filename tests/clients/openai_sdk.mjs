@@ -38,8 +38,7 @@ await run({
   async streamed_tools() {
     const stream = client.chat.completions.stream({ model: "scripted/tools", messages, tools });
     const [{ message, finish_reason: finish }] = (await stream.finalChatCompletion()).choices;
-    const { parsed, ...turn } = message; // the SDK's own, not part of the API
-    return { finish, ...(await secondStep(turn)) };
+    return { finish, ...(await secondStep(message)) };
   },
   async run_tools() {
     const asked = [];

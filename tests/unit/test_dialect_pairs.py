@@ -84,6 +84,68 @@ def test_a_request_arrives_with_all_that_both_can_say(dialect, wire, conversatio
     assert read(sent(wire, asked(dialect, say(conversation)))) == conversation.facts(failures=failures)
 
 
+MARK = {"type": "ephemeral", "ttl": "1h"}
+CLAUDE_CODE = {
+    "model": "acme/large",
+    "max_tokens": 32_000,
+    "stream": True,
+    "system": [
+        {"type": "text", "text": "You are a CLI."},
+        {"type": "text", "text": "Rules.", "cache_control": {**MARK, "scope": "global"}},
+    ],
+    "tools": [
+        {"name": "Bash", "input_schema": {"type": "object"}, "eager_input_streaming": True},
+        {"name": "Read", "description": "Reads.", "input_schema": {"type": "object"}, "cache_control": MARK},
+    ],
+    "messages": [
+        {"role": "user", "content": [{"type": "text", "text": "Hello", "cache_control": MARK}]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "", "signature": "c2ln"},
+                {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {}, "caller": {"type": "direct"}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "ok", "cache_control": MARK}],
+        },
+    ],
+    "thinking": {"type": "adaptive", "display": "omitted"},
+    "output_config": {"effort": "high"},
+    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+    "metadata": {"user_id": "user_1"},
+}
+
+
+def test_a_request_of_claude_code_keeps_its_marks_its_proofs_and_its_wish_to_think():
+    body = sent("anthropic", asked("messages", CLAUDE_CODE))
+
+    assert body["system"][1] == {"type": "text", "text": "Rules.", "cache_control": MARK}
+    assert [tool.get("cache_control") for tool in body["tools"]] == [None, MARK]
+    assert body["messages"][0]["content"][0]["cache_control"] == MARK
+    assert body["messages"][1]["content"] == [
+        {"type": "thinking", "thinking": "", "signature": "c2ln"},
+        {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {}},
+    ]
+    (result,) = body["messages"][2]["content"]
+    assert MARK in (result.get("cache_control"), result["content"][-1].get("cache_control"))
+    assert (body["thinking"], body["output_config"]) == (CLAUDE_CODE["thinking"], CLAUDE_CODE["output_config"])
+    assert (body["max_tokens"], body["metadata"]) == (32_000, {"user_id": "user_1"})
+
+
+def test_a_request_of_claude_code_has_nothing_of_anthropics_on_another_wire():
+    for wire in ("openai", "gemini"):
+        assert b"cache_control" not in orjson.dumps(sent(wire, asked("messages", CLAUDE_CODE)))
+    body = sent("openai", asked("messages", CLAUDE_CODE))
+    assert body.keys() - {"model", "messages", "stream", "stream_options"} == {
+        "max_tokens",
+        "reasoning_effort",
+        "tools",
+        "user",
+    }
+
+
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 PROMPT = Prompt("m", [], {}, "req_7")

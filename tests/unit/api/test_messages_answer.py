@@ -1,7 +1,9 @@
 """Whole answers in Anthropic's dialect."""
 
+import orjson
 import pytest
 
+from api.json_body import parse
 from api.v1.messages_answer import message_body
 from api.v1.messages_request import message_request
 from application.completions import CompletionAnswer
@@ -45,6 +47,20 @@ def test_an_answer_is_the_message_object_with_what_it_cost():
     }
     assert list(found) == ["id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"]
     assert body(content="Hi", cost=None)["usage"]["cost"] is None
+
+
+def test_an_input_that_is_too_deep_to_be_sent_back_is_told_as_text():
+    def block(levels):
+        (found,) = body("tool_calls", content=None, tool_calls=[call('{"a":' * levels + "1" + "}" * levels)])["content"]
+        return found
+
+    deepest, used, result = block(26), {"type": "text", "text": "a"}, {"type": "tool_result", "tool_use_id": "t1"}
+    turns = [{"role": "user", "content": [used]}, {"role": "assistant", "content": [deepest]}]
+    back = {"model": "m", "max_tokens": 1, "messages": [*turns, {"role": "user", "content": [result]}]}
+
+    assert message_request(parse(orjson.dumps(back))).order.messages[1]["tool_calls"]
+    assert block(27)["input"].keys() == {"invalid_json"}
+    assert orjson.dumps(block(900)), "what has more levels than are written at all"
 
 
 def test_blocks_come_in_the_order_of_thinking_text_and_calls():

@@ -345,12 +345,20 @@ def test_fragments_of_any_shape_do_no_harm(fragments):
 
 
 def test_what_waits_is_bounded(monkeypatch):
-    monkeypatch.setattr(messages_blocks, "HELD", 100)
+    monkeypatch.setattr(messages_blocks, "HELD", 1_100)
     waiting = [[a_call(0, "{", id="t1", name="f")], [a_call(1, "x" * 60, id="t2", name="g")]]
 
     assert len(events(*waiting, an_answer("length"))) > 4
     with pytest.raises(MaxOutputExceeded):
         events(*waiting, [a_call(1, "x" * 60)])
+
+
+def test_the_number_of_blocks_that_wait_is_bounded():
+    waiting = [delta for _ in range(3_000) for delta in (a_delta("a"), a_delta(reasoning="b"))]
+
+    with pytest.raises(MaxOutputExceeded):
+        events([a_call(0, "{", id="t1", name="f")], waiting)
+    assert len(content(*waiting)) == 6_000
 
 
 def test_the_number_of_calls_is_bounded():

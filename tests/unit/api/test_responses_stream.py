@@ -502,6 +502,28 @@ def test_the_model_is_told_when_it_is_known_and_not_before():
     assert events(next(made))[0]["response"]["model"] == "acme/fallback"
 
 
+def test_the_number_of_items_is_bounded():
+    pieces = [a_delta(content="a"), a_delta(reasoning_content="b")]
+
+    with pytest.raises(MaxOutputExceeded):
+        relayed(pieces * 501, an_answer())
+
+
+@pytest.mark.parametrize("grown", ["logprobs", "annotations", "reasoning_details"])
+def test_what_is_kept_beside_the_texts_is_bounded(grown):
+    entry = {"token": "x" * 1_000, "logprob": 0.0, "bytes": [], "top_logprobs": []}
+    cited = {"url": "x" * 1_000, "title": "", "start_index": 0, "end_index": 0}
+    piece = {
+        "logprobs": a_delta(content="a", logprobs={"content": [entry] * 200}),
+        "annotations": a_delta(content="a", annotations=[{"type": "url_citation", "url_citation": cited}] * 20),
+        "reasoning_details": a_delta(reasoning_details=[{}] * 200),
+    }[grown]
+    asked = {**ASKED, "include": ["message.output_text.logprobs"]}
+
+    with pytest.raises(MaxOutputExceeded):
+        relayed([piece] * 900, an_answer(), asked=asked)
+
+
 def test_what_has_to_be_kept_for_the_end_is_bounded(monkeypatch):
     monkeypatch.setattr(responses_growth, "ROOM", 10)
     call = {"index": 0, "id": "c", "function": {"name": "apply_patch", "arguments": "x" * 6}}

@@ -23,6 +23,7 @@ from domain.provider_errors import (
     UpstreamTimeout,
     UpstreamTotalTimeout,
 )
+from domain.usage import Usage
 from tests.builders import a_deployment, a_prompt
 from tests.fakes import FrozenClock, ScriptedModel
 
@@ -298,5 +299,39 @@ def test_for_a_client_that_has_left_nobody_else_is_called():
     scene.change("a/x", drains=True)
 
     with pytest.raises(ClientGone):
+        scene.ask()
+    assert scene.asked() == ["a/x"]
+
+
+def a_counted(*errors: ParleyError, **fields: Any) -> Scene:
+    """The first deployment counts the prompt before it fails; so does the second, where there are two errors."""
+    scene: Scene
+
+    def count() -> None:
+        scene.cancellation.counted = Usage(input=9)
+
+    scene = Scene(*((count, error) for error in errors), ("pong",), **fields)
+    return scene
+
+
+def test_a_prompt_that_was_counted_and_blocked_is_given_to_whoever_takes_such():
+    scene = a_counted(ContentFiltered(), instead={"content_filter": ("b/x",)})
+
+    assert scene.ask() == "pong"
+    assert scene.cancellation.counted is None, "who answers is billed for itself"
+
+
+def test_the_count_of_a_blocked_prompt_stays_for_the_bill_when_nobody_takes_it():
+    scene = a_counted(ContentFiltered())
+
+    with pytest.raises(ContentFiltered):
+        scene.ask()
+    assert scene.cancellation.counted == Usage(input=9)
+
+
+def test_what_is_owed_in_part_is_not_asked_for_again():
+    scene = a_counted(UpstreamReset())
+
+    with pytest.raises(UpstreamReset):
         scene.ask()
     assert scene.asked() == ["a/x"]

@@ -1,5 +1,6 @@
 import pytest
 
+from application.model_ports import Choice, Plan
 from application.sessions import SessionDraft
 from domain.errors import Forbidden, ModelNotAllowed, NotFound, UnknownModel
 from domain.session import SessionConfig
@@ -52,6 +53,17 @@ def test_what_no_provider_has_is_unknown(world: World, draft: dict):
 def test_a_session_with_a_model_outside_the_key_is_refused(world: World):
     with pytest.raises(ModelNotAllowed):
         world.sessions.open(a_principal(models=("other/*",)), SessionDraft())
+
+
+@pytest.mark.parametrize("models", [(), ("careful",), ("other/*",)])
+def test_a_session_may_be_with_a_route(world: World, models: tuple[str, ...]):
+    choices = tuple(map(Choice, (world.models.resolve("acme/small").first, world.models.resolve("other/tiny").first)))
+    world.models.named["careful"] = Plan("careful", choices)
+    session = world.sessions.open(a_principal(models=models), SessionDraft(model="careful"))
+
+    assert (session.provider, session.model, session.model_id) == ("", "careful", "careful")
+    with pytest.raises(ModelNotAllowed):
+        world.sessions.open(a_principal(models=("nobody/*",)), SessionDraft(model="careful"))
 
 
 def test_pages_go_from_new_to_old_and_hold_no_foreign_session(world: World):

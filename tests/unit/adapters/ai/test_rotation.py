@@ -163,6 +163,15 @@ def test_what_is_paid_for_in_part_is_not_asked_for_again():
     assert scene.asked() == [1]
 
 
+def test_nothing_is_asked_again_for_a_client_who_has_left():
+    scene = Scene(ScriptedModel(UpstreamReset()).then("pong"))
+    scene.cancellation.drains = True
+    scene.cancellation.cancel(errors.ClientGone())
+
+    refused(scene, UpstreamReset)
+    assert scene.asked() == [1]
+
+
 def test_the_pause_is_short_and_not_always_the_same():
     scene = Scene(ScriptedModel())
     for _ in range(20):
