@@ -336,6 +336,7 @@ def test_the_rules_are_loaded_and_can_be_evaluated(prometheus):
 
 def test_dashboard_and_alerts_name_only_metrics_and_labels_that_exist(gateway):
     traffic(gateway)
+    wait_until(lambda: b"parley_credentials_resting{" in scrape(gateway), 20, "a gauge that is sampled now and then")
     samples = [
         sample for family in text_string_to_metric_families(scrape(gateway).decode()) for sample in family.samples
     ]
