@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from application.cancellation import Cancellation
 from application.continuation import Continuation
-from application.model_ports import Choice, Deployment, Plan
+from application.model_ports import Choice, Deployment, Plan, close
 from domain import capabilities, reasoning
 from domain.completion import Completion, Delta, Prompt
 from domain.errors import CircuitOpen, ClientGone, ParleyError
@@ -73,7 +73,7 @@ class Dispatch:
             else:
                 return
             finally:
-                _close(parts)
+                close(parts)
         raise walk.failure()
 
     def _continued(self, prompt: Prompt, cancellation: Cancellation) -> Iterator[list[Delta] | Completion]:
@@ -98,7 +98,7 @@ class Dispatch:
                 else:
                     return
                 finally:
-                    _close(parts)
+                    close(parts)
             raise walk.failure()
         finally:
             answer.leave()
@@ -194,10 +194,3 @@ class _Walk:
 
 def _deployments(choices: Iterable[Choice]) -> list[Deployment]:
     return [choice.deployment for choice in choices]
-
-
-def _close(parts: object) -> None:
-    """Only generators have something to close."""
-    close = getattr(parts, "close", None)
-    if close is not None:
-        close()

@@ -20,8 +20,6 @@ from domain.limits import Hold
 from domain.provider_errors import ProviderError
 from domain.usage import Usage
 
-_READ = ("tools", "functions", "response_format", "prediction")
-"""Options that the model reads, so that they are paid for like messages."""
 _PROGRESS_SECONDS = 0.5
 _APPLIED_SECONDS = 2.0
 _NO_TEXT = Completion("", "stop")
@@ -61,8 +59,7 @@ class Generation:
         self._started = books.clock.monotonic()
         self._heard = Heard(keep=order.turn is not None or order.session_id is not None)
         self._next_report = self._started + _PROGRESS_SECONDS
-        read = [order.options[name] for name in _READ if name in order.options]
-        self._prompt_tokens = tokens.estimate_prompt(order.messages, read)
+        self._prompt_tokens = tokens.estimate_call(order.messages, order.options)
 
     @property
     def running(self) -> bool:

@@ -116,5 +116,5 @@ class Generations:
         order, call = generation.order, generation.call
         if order.session_id is not None or order.turn is not None or call.unkept:
             return None
-        asked = [list(order.messages), order.options]
+        asked = (order.messages, order.options)
         return self.cache.key(order.principal, order.plan, asked, streamed=call.streamed)

@@ -25,6 +25,13 @@ class ChatModel(Protocol):
         ...
 
 
+def close(parts: object) -> None:
+    """Of a stream's parts; only generators, and what wraps them, have something to close."""
+    closing = getattr(parts, "close", None)
+    if closing is not None:
+        closing()
+
+
 class Embedder(Protocol):
     """One provider that turns texts into vectors. Raises what a `ChatModel` raises."""
 

@@ -11,6 +11,7 @@ from application.answer_cache import AnswerCache, CachedAnswer, Recording
 from application.call import Call
 from application.generation import Generation
 from application.guardrails import Guardrails
+from application.model_ports import close
 from application.order import Outcome
 from application.screen import Screen
 from domain.completion import Completion, Delta
@@ -243,9 +244,7 @@ class Stream(Generic[Answer]):
 
     def _cut(self, error: BaseException) -> None:
         try:
-            close = getattr(self._source, "close", None)
-            if close is not None:
-                close()
+            close(self._source)
         finally:
             self._generation.cut(error, self._owed)
 

@@ -5,12 +5,9 @@ from application.routing import Router
 from domain import tokens
 from domain.user import Principal, Scope
 
-_READ = ("tools", "response_format")
-"""Options that the model reads, like messages."""
-
 
 def count_tokens(principal: Principal, order: CompletionOrder, router: Router) -> int:
     """An estimate. Raises UnknownModel, ModelNotAllowed and Forbidden."""
     principal.require(Scope.CHAT)
     router.plan(principal, order.models, {})
-    return tokens.estimate_prompt(order.messages, [order.options[name] for name in _READ if name in order.options])
+    return tokens.estimate_call(order.messages, order.options)

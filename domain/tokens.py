@@ -9,6 +9,8 @@ METHOD = "chars/4"
 _PER_MESSAGE = 4
 _USUAL = frozenset({"role", "content"})
 """Of a message, besides which there are calls of tools, refusals, reasoning."""
+_READ = ("tools", "functions", "response_format", "prediction")
+"""Options that a model reads, so that they are paid for like messages."""
 _PER_IMAGE = 765
 _NARROW_PER_TOKEN = 4
 _WIDE = "\u2e80"
@@ -30,6 +32,11 @@ def estimate_messages(messages: Iterable[Mapping[str, Any]]) -> int:
 def estimate_prompt(messages: Iterable[Mapping[str, Any]], beside: object = None) -> int:
     """Tokens of messages, and of what else the model reads: definitions of tools, schemas."""
     return estimate_messages(messages) + (estimate_text(repr(beside)) if beside else 0)
+
+
+def estimate_call(messages: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) -> int:
+    """Tokens of all that a model reads of a chat completion."""
+    return estimate_prompt(messages, [options[name] for name in _READ if name in options])
 
 
 class TokenMeter:

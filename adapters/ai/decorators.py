@@ -1,6 +1,6 @@
 """What every provider call goes through."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -8,6 +8,7 @@ from gevent.event import Event
 
 from application.cancellation import Attempt, Cancellation
 from application.facts import ModelCalled
+from application.model_ports import close
 from application.ports import Record
 from domain.completion import Completion, Delta
 from domain.errors import ParleyError
@@ -102,9 +103,3 @@ class _Attempt:
         return (
             reason.code if reason is not None else "cancelled" if isinstance(error, GeneratorExit) else "internal_error"
         )
-
-
-def close(parts: Iterator[object]) -> None:
-    """Only generators have something to close."""
-    if isinstance(parts, Generator):
-        parts.close()

@@ -11,10 +11,10 @@ from random import uniform
 from typing import TypeVar
 
 from adapters.ai.credentials import Credentials, Lease
-from adapters.ai.decorators import Observed, close, pause
+from adapters.ai.decorators import Observed, pause
 from adapters.ai.retries import RetryBudget
 from application.cancellation import Cancellation
-from application.model_ports import ChatModel, Embedder, ImageMaker
+from application.model_ports import ChatModel, Embedder, ImageMaker, close
 from domain.completion import Completion, Delta, Prompt
 from domain.embedding import EmbeddingPrompt, Embeddings
 from domain.image import ImagePrompt, Images

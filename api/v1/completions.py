@@ -1,18 +1,17 @@
 """`POST /chat/completions`: OpenAI's dialect, so that its SDKs run unchanged."""
 
-import orjson
 from dependency_injector.wiring import Provide, inject
 
 from api.answer import Answer
-from api.auth import current_principal, requires
+from api.auth import requires
 from api.idempotency import once
 from api.json_body import LARGE, read_json
-from api.paid import begin_call
 from api.v1.blueprint import Blueprint
-from api.v1.bodies import completion_body, paid_answer
+from api.v1.bodies import completion_body
+from api.v1.completed import completed
 from api.v1.completion_request import CompletionRequest, completion_request
 from api.v1.documentation import COMPLETION
-from api.v1.streams import CompletionChunks, stream_answer
+from api.v1.streams import CompletionChunks
 from application.completions import CompletionService
 from domain.user import Scope
 
@@ -31,11 +30,10 @@ def create_completion(completions: CompletionService = Provide["completions"]) -
 
 
 def _completed(completions: CompletionService, asked: CompletionRequest) -> Answer:
-    principal = current_principal()
-    with begin_call(streamed=asked.streamed) as paid:
-        if not asked.streamed:
-            answer = completions.complete(principal, asked.order, paid.call)
-            return paid_answer(orjson.dumps(completion_body(answer)), answer)
-        stream = completions.stream(principal, asked.order, paid.call)
-        chunks = CompletionChunks(stream, paid.began_at, usage=asked.usage)
-        return stream_answer(stream, paid, chunks.pieces(), chunks.refusal)
+    return completed(
+        completions,
+        asked.order,
+        streamed=asked.streamed,
+        body=completion_body,
+        events=lambda stream, began_at: CompletionChunks(stream, began_at, usage=asked.usage),
+    )

@@ -9,15 +9,13 @@ from api.auth import current_principal, requires
 from api.dialect import Dialect, speaks
 from api.idempotency import once
 from api.json_body import LARGE, read_json
-from api.paid import begin_call
 from api.trace import current_trace
 from api.v1.blueprint import Blueprint
-from api.v1.bodies import paid_answer
+from api.v1.completed import completed
 from api.v1.messages_answer import message_body
 from api.v1.messages_documentation import COUNT_TOKENS, MESSAGE
 from api.v1.messages_request import MessageRequest, count_request, in_our_words, message_request
 from api.v1.messages_stream import MessageEvents
-from api.v1.streams import stream_answer
 from application.completions import CompletionService
 from application.token_count import count_tokens
 from domain.errors import UnsupportedParameter
@@ -59,17 +57,12 @@ def count_message_tokens(completions: CompletionService = Provide["completions"]
 
 def _completed(completions: CompletionService, asked: MessageRequest) -> Answer:
     try:
-        return _answered(completions, asked)
+        return completed(
+            completions,
+            asked.order,
+            streamed=asked.streamed,
+            body=message_body,
+            events=lambda stream, _: MessageEvents(stream),
+        )
     except UnsupportedParameter as error:
         raise in_our_words(error) from None
-
-
-def _answered(completions: CompletionService, asked: MessageRequest) -> Answer:
-    principal = current_principal()
-    with begin_call(streamed=asked.streamed) as paid:
-        if not asked.streamed:
-            answer = completions.complete(principal, asked.order, paid.call)
-            return paid_answer(orjson.dumps(message_body(answer)), answer)
-        stream = completions.stream(principal, asked.order, paid.call)
-        events = MessageEvents(stream)
-        return stream_answer(stream, paid, events.pieces(), events.refusal)

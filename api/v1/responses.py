@@ -1,20 +1,17 @@
 """`POST /responses`: OpenAI's newer dialect, stateless, so that its SDKs and its Codex run unchanged."""
 
-import orjson
 from dependency_injector.wiring import Provide, inject
 
 from api.answer import Answer
-from api.auth import current_principal, requires
+from api.auth import requires
 from api.idempotency import once
 from api.json_body import LARGE, read_json
-from api.paid import begin_call
 from api.v1.blueprint import Blueprint
-from api.v1.bodies import paid_answer
+from api.v1.completed import completed
 from api.v1.responses_answer import response_body
 from api.v1.responses_documentation import RESPONSE
 from api.v1.responses_request import ResponseRequest, response_request, told
 from api.v1.responses_stream import ResponseEvents
-from api.v1.streams import stream_answer
 from application.completions import CompletionService
 from domain.errors import UnsupportedParameter
 from domain.user import Scope
@@ -35,17 +32,12 @@ def create_response(completions: CompletionService = Provide["completions"]) -> 
 
 def _responded(completions: CompletionService, asked: ResponseRequest) -> Answer:
     try:
-        return _answered(completions, asked)
+        return completed(
+            completions,
+            asked.order,
+            streamed=asked.streamed,
+            body=lambda answer: response_body(answer, asked),
+            events=lambda stream, began_at: ResponseEvents(stream, began_at, asked),
+        )
     except UnsupportedParameter as refused:
         raise told(refused) from None
-
-
-def _answered(completions: CompletionService, asked: ResponseRequest) -> Answer:
-    principal = current_principal()
-    with begin_call(streamed=asked.streamed) as paid:
-        if not asked.streamed:
-            answer = completions.complete(principal, asked.order, paid.call)
-            return paid_answer(orjson.dumps(response_body(answer, asked)), answer)
-        stream = completions.stream(principal, asked.order, paid.call)
-        events = ResponseEvents(stream, paid.began_at, asked)
-        return stream_answer(stream, paid, events.pieces(), events.refusal)
