@@ -73,11 +73,6 @@ def request_id_of(head: bytes) -> str:
     return line.split(b":")[1].strip().decode()
 
 
-def record_of(gateway: Gateway, request_id: str) -> dict[str, Any] | None:
-    records = gateway.call("GET", "/usage/records?limit=20")[1]["data"]
-    return next((record for record in records if record["request_id"] == request_id), None)
-
-
 def closed_early(provider: ScriptedProvider, request_id: str) -> bool:
     return bool(provider.bill(request_id)["ended"] == "client_gone")
 
@@ -93,9 +88,7 @@ def test_a_client_that_leaves_in_the_middle_closes_the_provider_and_is_counted_a
     client.sock.close() if how == "close" else client.reset()
 
     wait_until(lambda: closed_early(provider, request_id), 1, "upstream closed")
-    wait_until(lambda: record_of(gateway, request_id) is not None, 1, "recorded")
-    record = record_of(gateway, request_id)
-    assert record is not None
+    record = gateway.record(request_id, 2)
     assert (record["state"], record["source"], record["error_code"]) == ("partial", "estimated", "client_gone")
     assert record["completion_tokens"] > 0
 
@@ -111,9 +104,7 @@ def test_a_client_that_leaves_before_the_first_byte_cancels_the_provider_and_pay
 
     client.sock.close()
 
-    wait_until(lambda: record_of(gateway, request_id) is not None, 1, "recorded")
-    record = record_of(gateway, request_id)
-    assert record is not None
+    record = gateway.record(request_id, 2)
     assert (record["state"], record["cost"], record["total_tokens"]) == ("failed", 0, 0)
 
 
@@ -123,11 +114,7 @@ def test_a_client_that_stops_reading_is_given_up_after_the_send_timeout(
     client = RawClient(gateway, "/chat/completions", a_stream("endless"), receive_buffer=4096)
     request_id = request_id_of(client.read_until(b'"delta"'))
 
-    wait_until(lambda: record_of(gateway, request_id) is not None, 8, "given up")
-
-    record = record_of(gateway, request_id)
-    assert record is not None
-    assert record["state"] == "partial"
+    assert gateway.record(request_id, 8)["state"] == "partial"
     client.sock.close()
 
 

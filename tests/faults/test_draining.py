@@ -48,11 +48,6 @@ class Reader(threading.Thread):
         self._connection.close()
 
 
-def state_of(gateway: Gateway, request_id: str) -> str | None:
-    records = gateway.call("GET", "/usage/records?limit=50")[1]["data"]
-    return next((record["state"] for record in records if record["request_id"] == request_id), None)
-
-
 def test_a_stream_shorter_than_the_drain_is_finished(gateway: Gateway) -> None:
     reader = Reader(gateway, "slow-100ms")
 
@@ -62,7 +57,7 @@ def test_a_stream_shorter_than_the_drain_is_finished(gateway: Gateway) -> None:
 
     assert reader.text.rstrip().endswith("data: [DONE]")
     gateway.start()
-    assert state_of(gateway, reader.request_id) == "completed"
+    assert gateway.record(reader.request_id)["state"] == "completed"
 
 
 def test_a_stream_longer_than_the_drain_ends_with_an_error_event_and_a_clean_terminator(gateway: Gateway) -> None:
@@ -78,7 +73,7 @@ def test_a_stream_longer_than_the_drain_ends_with_an_error_event_and_a_clean_ter
     assert time.monotonic() - started < 13
     assert "SIGKILL" not in gateway.program.log.read_text()
     gateway.start()
-    assert state_of(gateway, reader.request_id) == "partial"
+    assert gateway.record(reader.request_id)["state"] == "partial"
 
 
 def test_a_draining_server_says_that_it_is_not_ready_and_takes_no_new_generations(gateway: Gateway) -> None:
@@ -106,4 +101,4 @@ def test_a_killed_master_takes_its_workers_along_and_the_next_start_settles_thei
     gateway.start()
 
     assert reader.broken, "what was cut must not look whole"
-    wait_until(lambda: state_of(gateway, reader.request_id) == "abandoned", 5, "reaped")
+    assert gateway.record(reader.request_id)["state"] == "abandoned"

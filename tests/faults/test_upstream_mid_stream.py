@@ -148,8 +148,7 @@ def test_b8_what_nobody_counted_is_estimated_and_says_so(site: Failover) -> None
         assert answered.told.usage["source"] == "estimated"
         assert (final.state, final.source, final.estimate_method) == ("completed", "estimated", "chars/4")
         assert final.charged == 1000 * final.input + 2000 * final.output > 0
-        records = site.caller.get("/usage/records").json["data"]
-        assert next(it for it in records if it["request_id"] == answered.request_id)["source"] == "estimated"
+        assert site.gateway.record(answered.request_id)["source"] == "estimated"
 
 
 def test_b9_an_explicit_zero_is_a_zero(site: Failover) -> None:

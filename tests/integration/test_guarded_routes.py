@@ -9,7 +9,6 @@ import pytest
 
 from tests.servers.caller import Caller, Reply
 from tests.servers.gateway import FAST, Gateway
-from tests.servers.program import wait_until
 
 pytestmark = pytest.mark.xdist_group("guarded")
 
@@ -178,37 +177,24 @@ def test_nothing_is_smuggled_in_beside_the_messages(caller: Caller, path: str, b
     assert (reply.status, reply.json["error"]["code"]) == (400, "guardrail_blocked")
 
 
-def test_what_is_forbidden_at_once_is_a_400_even_for_a_stream_and_is_paid_as_counted(caller: Caller):
+def test_what_is_forbidden_at_once_is_a_400_even_for_a_stream_and_is_paid_as_counted(caller: Caller, gateway: Gateway):
     reply = completions(caller, "BLOCK-OUT-7", stream=True)
 
     assert (reply.status, reply.code) == (400, "guardrail_blocked")
-    record = record_of(caller, reply)
+    record = gateway.record(reply.headers["X-Request-Id"])
     assert (record["state"], record["source"], record["error_code"]) == ("partial", "provider", "guardrail_blocked")
     assert record["completion_tokens"] > 0
 
 
-def record_of(caller: Caller, reply: Reply) -> dict[str, Any]:
-    """The final record of a call, which the store has a moment after its answer."""
-    found: list[dict[str, Any]] = []
-
-    def looked_up() -> bool:
-        page = caller.get("/usage/records?limit=50").json["data"]
-        found.extend(record for record in page if record["request_id"] == reply.headers["X-Request-Id"])
-        return bool(found)
-
-    wait_until(looked_up, 5, "recorded")
-    return found[0]
-
-
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_the_same_request_costs_nothing_the_second_time(caller: Caller, stream: bool):
+def test_the_same_request_costs_nothing_the_second_time(caller: Caller, gateway: Gateway, stream: bool):
     first, second = (completions(caller, f"Cache this, {stream}", stream=stream) for _ in range(2))
 
     assert (first.headers.get("X-Parley-Cache"), second.headers.get("X-Parley-Cache")) == (None, "hit")
     assert second.headers["X-Parley-Attempts"] == "0"
-    record = record_of(caller, second)
+    record = gateway.record(second.headers["X-Request-Id"])
     assert (record["cache_hit"], record["cost"], record["state"]) == (True, 0, "completed")
-    assert not record_of(caller, first)["cache_hit"]
+    assert not gateway.record(first.headers["X-Request-Id"])["cache_hit"]
 
 
 def test_who_wants_nothing_stored_gets_and_leaves_nothing(caller: Caller):

@@ -55,16 +55,6 @@ class Studio:
         assert reply.status == 200, reply.raw
         return dict(reply.json)
 
-    def record(self, request_id: str) -> dict[str, Any] | None:
-        records = self.caller.get("/usage/records?limit=100").json["data"]
-        return next((record for record in records if record["request_id"] == request_id), None)
-
-    def recorded(self, request_id: str) -> dict[str, Any]:
-        wait_until(lambda: self.record(request_id) is not None, 5, "the record")
-        found = self.record(request_id)
-        assert found is not None
-        return found
-
     def blobs(self) -> list[Path]:
         return [path for path in (self.gateway.folder / "var" / "files").rglob("*") if path.is_file()]
 
@@ -169,7 +159,7 @@ def test_every_wire_makes_files_that_are_ours(studio: Studio, model: str, size: 
         content = content_of(studio, item["url"])
         assert content.raw == b64decode(item["b64_json"])
         assert len(content.raw) == file["size"]
-    record = studio.recorded(reply.headers["X-Request-Id"])
+    record = studio.gateway.record(reply.headers["X-Request-Id"])
     assert (record["state"], record["model"]) == ("completed", model)
 
 
@@ -177,7 +167,7 @@ def test_the_ledger_has_what_an_image_costs(studio: Studio) -> None:
     reply = studio.caller.post("/images/generations", {"model": "scripted/picture", "prompt": "a cat", "n": 5})
 
     assert reply.json["usage"]["cost"] == pytest.approx(0.20)
-    assert studio.recorded(reply.headers["X-Request-Id"])["cost"] == pytest.approx(0.20)
+    assert studio.gateway.record(reply.headers["X-Request-Id"])["cost"] == pytest.approx(0.20)
 
 
 def test_no_key_leaves_for_the_place_of_a_result_and_none_is_in_the_log(studio: Studio) -> None:
@@ -196,7 +186,7 @@ def test_what_is_no_image_or_out_of_bounds_is_neither_kept_nor_charged(studio: S
 
     assert (reply.status, reply.code) == (502, "upstream_result_lost")
     assert len(studio.blobs()) == before
-    record = studio.recorded(reply.headers["X-Request-Id"])
+    record = studio.gateway.record(reply.headers["X-Request-Id"])
     assert (record["state"], record["error_code"], record["cost"]) == ("failed", "upstream_result_lost", 0)
 
 
@@ -269,7 +259,7 @@ def test_a_job_goes_from_queued_to_done_and_tells_how_far_it_is(studio: Studio) 
     assert (found["usage"]["images"], found["cost"]) == (3, pytest.approx(0.06))
     assert len(found["files"]) == 3
     assert studio.caller.get(f"/files/{found['files'][0]['id']}/content").raw == PICTURE
-    assert studio.recorded(found["request_id"])["cost"] == pytest.approx(0.06)
+    assert studio.gateway.record(found["request_id"])["cost"] == pytest.approx(0.06)
     assert studio.caller.get("/images").json["data"][0] == found
 
 
@@ -286,7 +276,7 @@ def test_a_job_that_fails_says_why_and_costs_nothing(studio: Studio, model: str,
     found = studio.finished(start(studio, model))
 
     assert (found["status"], found["error"]["code"], found["files"]) == ("failed", code, [])
-    assert studio.recorded(found["request_id"])["cost"] == 0
+    assert studio.gateway.record(found["request_id"])["cost"] == 0
 
 
 def test_what_can_be_refused_at_once_is(studio: Studio) -> None:
@@ -314,7 +304,7 @@ def test_deleting_a_job_stops_it_and_the_ledger_has_what_the_provider_bills(stud
     assert studio.caller.call("DELETE", f"/images/{job['id']}").status == 204
 
     assert studio.caller.get(f"/images/{job['id']}").status == 404
-    record = studio.recorded(job["request_id"])
+    record = studio.gateway.record(job["request_id"])
     assert (record["state"], record["error_code"], record["cost"]) == ("partial", "stopped", pytest.approx(0.04))
 
 

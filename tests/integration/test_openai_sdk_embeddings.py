@@ -3,12 +3,10 @@
 import base64
 import struct
 from collections.abc import Iterator
-from typing import Any
 
 import openai
 import pytest
 
-from tests.servers.program import wait_until
 from tests.servers.scripted_gateway import ScriptedGateway, scripted_gateway
 
 pytestmark = pytest.mark.xdist_group("openai-embeddings")
@@ -36,29 +34,18 @@ def test_what_it_cost_is_told_and_recorded(world: ScriptedGateway) -> None:
 
     assert raw.headers["X-Parley-Cost"] == "0.000004000"
     assert raw.headers["X-Parley-Attempts"] == "1"
-    assert recorded(world, "scripted/ok")["prompt_tokens"] == 4
+    assert world.gateway.record(raw.headers["X-Request-Id"])["prompt_tokens"] == 4
 
 
 def test_what_was_made_before_a_batch_failed_is_billed_and_not_made_again(world: ScriptedGateway) -> None:
-    with pytest.raises(openai.InternalServerError):
+    with pytest.raises(openai.InternalServerError) as caught:
         world.client.embeddings.create(model="scripted/fails-after-1", input=["x"] * 600)
 
     batches = [len(call["payload"]["input"]) for call in world.calls("fails-after-1")]
     assert sum(batches) == 600
     assert len(batches) == 2
-    record = recorded(world, "scripted/fails-after-1")
+    record = world.gateway.record(caught.value.response.headers["X-Request-Id"])
     assert (record["prompt_tokens"], record["state"]) == (batches[0], "partial")
-
-
-def recorded(world: ScriptedGateway, model: str) -> dict[str, Any]:
-    """The newest record of a model; it may take a moment."""
-
-    def found() -> list[dict[str, Any]]:
-        _, page = world.gateway.call("GET", "/usage/records?limit=50")
-        return [record for record in page["data"] if record["model"] == model]
-
-    wait_until(found, 5, "recorded")
-    return found()[0]
 
 
 @pytest.mark.parametrize("encoding", ["float", "base64"])

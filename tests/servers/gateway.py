@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.servers.program import Program, free_port
+from tests.servers.program import Program, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 _TOKEN = re.compile(r"parley_live_[0-9A-Za-z]{10}_[0-9A-Za-z]{49}")
@@ -115,6 +115,18 @@ class Gateway:
                 return answer.status, _decoded(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, _decoded(error.read())
+
+    def record(self, request_id: str, seconds: float = 5, *, key: str | None = None) -> dict[str, Any]:
+        """Of one call, which the store has a moment after the answer."""
+        found: list[dict[str, Any]] = []
+
+        def recorded() -> bool:
+            page = self.call("GET", "/usage/records?limit=100", key=key)[1]["data"]
+            found.extend(record for record in page if record["request_id"] == request_id)
+            return bool(found)
+
+        wait_until(recorded, seconds, f"the record of {request_id}")
+        return found[0]
 
 
 def _decoded(body: bytes) -> Any:
