@@ -88,6 +88,10 @@ class Guardrails:
             return completion
         return replace(completion, choices=choices, text=_text_of(choices[0]))
 
+    def beside(self, text: str) -> str:
+        """A text that comes with something else than chat, as it may be shown."""
+        return self._check_output(text)
+
     def rest(self, delta: JsonObject) -> JsonObject:
         """What comes at once in a stream: names of tools, whatever else a provider sends."""
         return texts.message(delta, self._check_output)

@@ -118,21 +118,27 @@ class ImageStudio:
         def ask(deployment: Deployment, cancellation: Cancellation) -> Made:
             maker = cast("ImageMaker", deployment.images)  # the plan is of those that have one
             images = maker.make(_prompt(order, deployment, generation), cancellation, progress)
+            cancellation.counted = _counted(images)
+            shown = [self._shown(image) for image in images.images]
             cancellation.counted = None  # from here on it is our fault when they are lost
-            return self._kept(images, generation)
+            return Made(self._kept(shown, generation), _counted(images))
 
         return self.generations.deliver(generation, ask)
 
-    def _kept(self, images: Images, generation: Generation) -> Made:
-        if not images.images:
+    def _shown(self, image: MadeImage) -> MadeImage:
+        revised = image.revised_prompt
+        return image if revised is None else replace(image, revised_prompt=self.generations.guardrails.beside(revised))
+
+    def _kept(self, images: Sequence[MadeImage], generation: Generation) -> list[KeptImage]:
+        if not images:
             raise UpstreamBadContent("The provider answered without an image.")
         user_id, request_id = generation.order.principal.user_id, generation.call.request_id
-        kept = [KeptImage(image, self._stored(image, user_id, request_id)) for image in images.images]
+        kept = [KeptImage(image, self._stored(image, user_id, request_id)) for image in images]
         with self.begin() as work:
             require_owner(work, user_id)
             for it in kept:
                 work.files.add(it.file)
-        return Made(kept, images.usage or Usage(images=len(kept), source=Source.ESTIMATED))
+        return kept
 
     def _stored(self, image: MadeImage, user_id: str, request_id: str) -> StoredFile:
         blob = self.blobs.put(image.content)
@@ -184,6 +190,10 @@ def _prompt(order: ImageOrder, deployment: Deployment, generation: Generation) -
     (message,), options = generation.order.messages, generation.order.options
     prompt = ImagePrompt(deployment.name, message["content"], order.count, order.size, options, order.user)
     return replace(prompt, request_id=generation.call.request_id)
+
+
+def _counted(images: Images) -> Usage:
+    return images.usage or Usage(images=len(images.images), source=Source.ESTIMATED)
 
 
 def _unheard(_progress: float) -> None:

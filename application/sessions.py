@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from application.files import require_owner
 from application.model_ports import Models
 from application.ports import Clock, NewId, Signals
 from application.store import Begin
@@ -15,7 +16,10 @@ _EXPORT_LIMIT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SessionDraft:
-    """What is not named is chosen: the first provider and its default model, a title from the first message."""
+    """What is not named is chosen: the first provider and its default model, a title from the first message.
+
+    For a key that may not use that one it is the first model on its list.
+    """
 
     title: str = ""
     ai_provider: str | None = None
@@ -32,7 +36,7 @@ class SessionService:
     signals: Signals
 
     def open(self, principal: Principal, draft: SessionDraft) -> Session:
-        """Raises UnknownModel and ModelNotAllowed."""
+        """Raises UnknownModel, ModelNotAllowed, and KeyRevoked when its user is gone by now."""
         principal.require(Scope.CHAT)
         principal.require_person()
         provider, model = self._model(principal, draft.ai_provider, draft.model)
@@ -48,6 +52,7 @@ class SessionService:
             config=draft.config,
         )
         with self.begin() as work:
+            require_owner(work, principal.user_id)
             work.sessions.add(session)
         return session
 
@@ -109,7 +114,7 @@ class SessionService:
 
     def _model(self, principal: Principal, provider: str | None, model: str | None) -> tuple[str, str]:
         """`model` may carry the provider as a prefix or leave it to `provider`; a route or an alias has none."""
-        wanted = model or self.models.default(provider)
+        wanted = model or self._usual(principal, provider)
         if provider and not wanted.startswith(f"{provider}/"):
             wanted = f"{provider}/{wanted}"
         plan = self.models.resolve(wanted)
@@ -117,3 +122,10 @@ class SessionService:
             principal.require_model(plan.name)  # a route may be allowed by its own name
         provider, slash, name = plan.name.partition("/")
         return (provider, name) if slash else ("", plan.name)
+
+    def _usual(self, principal: Principal, provider: str | None) -> str:
+        usual = self.models.default(provider)
+        if provider or principal.may_use(usual):
+            return usual
+        allowed = principal.models[0]
+        return self.models.default(allowed.removesuffix("/*")) if allowed.endswith("/*") else allowed

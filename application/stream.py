@@ -62,6 +62,8 @@ class Stream(Generic[Answer]):
         self.request_id = generation.call.request_id
         self.answer_id = generation.order.turn.answer_id if generation.order.turn else None
         self.attempts = 0
+        self.begun = False
+        """Whether somebody answered before the gate gave up; until then it is not certain who will."""
         self.first_event_ms = 0
         """From OPEN to the first event, or to the moment when the gate gave up waiting for it."""
         self.finished = False
@@ -101,6 +103,7 @@ class Stream(Generic[Answer]):
         try:
             self._dial()
             self._wait(until)
+            self.begun = bool(self._waiting[0])
             self.attempts, self.first_event_ms = generation.attempts, generation.elapsed_ms()
         except BaseException as error:
             self._end(error)

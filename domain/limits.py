@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 
-from domain.usage import NANO
+from domain.usage import written
 
 EPOCH = date(1970, 1, 1)
 
@@ -62,7 +62,7 @@ class Budget:
     amount: int
 
     def __str__(self) -> str:
-        amount = f"{self.amount / NANO:.9g}" if self.unit is Unit.MONEY else f"{self.amount:,} tokens"
+        amount = written(self.amount) if self.unit is Unit.MONEY else f"{self.amount:,} tokens"
         return amount + (" in all" if self.window is Window.TOTAL else f" per {self.window}")
 
 

@@ -1,9 +1,12 @@
 """An estimate of token counts, for the moments when no provider counted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from domain.usage import Source, Usage
+
+Count = Callable[[str], int]
+"""The tokens of a text."""
 
 METHOD = "chars/4"
 _PER_MESSAGE = 4
@@ -24,19 +27,21 @@ def estimate_text(text: str) -> int:
     return meter.tokens
 
 
-def estimate_messages(messages: Iterable[Mapping[str, Any]]) -> int:
+def estimate_messages(messages: Iterable[Mapping[str, Any]], count: Count = estimate_text) -> int:
     """Tokens of a prompt in OpenAI's message shape, its per-message overhead included."""
-    return sum(map(_message, messages))
+    return sum(_message(message, count) for message in messages)
 
 
-def estimate_prompt(messages: Iterable[Mapping[str, Any]], beside: object = None) -> int:
+def estimate_prompt(messages: Iterable[Mapping[str, Any]], beside: object = None, count: Count = estimate_text) -> int:
     """Tokens of messages, and of what else the model reads: definitions of tools, schemas."""
-    return estimate_messages(messages) + (estimate_text(repr(beside)) if beside else 0)
+    return estimate_messages(messages, count) + (count(repr(beside)) if beside else 0)
 
 
-def estimate_call(messages: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) -> int:
-    """Tokens of all that a model reads of a chat completion."""
-    return estimate_prompt(messages, [options[name] for name in _READ if name in options])
+def estimate_call(
+    messages: Iterable[Mapping[str, Any]], options: Mapping[str, Any], count: Count = estimate_text
+) -> int:
+    """Tokens of all that a model reads of a chat completion; an estimate however exact `count` is."""
+    return estimate_prompt(messages, [options[name] for name in _READ if name in options], count)
 
 
 class TokenMeter:
@@ -65,19 +70,19 @@ def estimated(prompt_tokens: int, output_tokens: int) -> Usage:
     return Usage(input=prompt_tokens, output=output_tokens, source=Source.ESTIMATED)
 
 
-def _message(message: Mapping[str, Any]) -> int:
+def _message(message: Mapping[str, Any], count: Count) -> int:
     beside = [value for name, value in message.items() if value and name not in _USUAL]
-    return _PER_MESSAGE + _content(message.get("content")) + (estimate_text(repr(beside)) if beside else 0)
+    return _PER_MESSAGE + _content(message.get("content"), count) + (count(repr(beside)) if beside else 0)
 
 
-def _content(content: object) -> int:
+def _content(content: object, count: Count) -> int:
     if isinstance(content, str):
-        return estimate_text(content)
+        return count(content)
     if not isinstance(content, list):
         return 0
-    return sum(_part(part) for part in content if isinstance(part, Mapping))
+    return sum(_part(part, count) for part in content if isinstance(part, Mapping))
 
 
-def _part(part: Mapping[str, Any]) -> int:
+def _part(part: Mapping[str, Any], count: Count) -> int:
     text = part.get("text")
-    return estimate_text(text) if isinstance(text, str) else _PER_IMAGE
+    return count(text) if isinstance(text, str) else _PER_IMAGE

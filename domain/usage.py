@@ -2,9 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 NANO = 1_000_000_000
+
+
+def written(nano: int) -> str:
+    """An amount of money as people write it: 0.00002, never 2e-05."""
+    return f"{Decimal(nano).scaleb(-9).normalize():f}"
+
+
 _PER_MILLION = 1_000_000
 
 

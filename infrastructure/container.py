@@ -50,6 +50,7 @@ from application.sessions import SessionService
 from application.summaries import Summaries
 from application.team_admin import TeamAdmin
 from application.teams import TeamService
+from application.token_count import TokenCountService
 from application.usage import UsageService
 from application.user_admin import UserAdmin
 from infrastructure import account_parts, file_parts, guardrail_parts, parts, provider_parts, route_parts, schema
@@ -183,7 +184,8 @@ class Container(containers.DeclarativeContainer):
         total_seconds=total_seconds,
         turn_seconds=settings.provided.turn_seconds,
     )
-    token_counts = providers.Singleton(TokenCounts)
+    tokenizers = providers.Singleton(TokenCounts)
+    token_counts = providers.Singleton(TokenCountService, router, tokenizers)
     summaries = providers.Singleton(
         Summaries, begin, router, generations, clock, new_id, model=settings.provided.context["summary_model"]
     )
@@ -197,7 +199,7 @@ class Container(containers.DeclarativeContainer):
         clock,
         new_id,
         summaries,
-        token_counts,
+        tokenizers,
         turn_seconds=settings.provided.turn_seconds,
     )
     idempotency = providers.Singleton(

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from environs import Env, EnvError, validate
 
-from domain.usage import Price
+from domain.usage import NANO, Price
 from infrastructure.configuration import ConfigurationError, read
 
 _SECRET_BYTES = 32
@@ -21,6 +21,8 @@ _LOOPBACK = ("127.0.0.0/8", "::1/128")
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?")
+_HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
+_HIGHEST_PORT = 65_535
 _VARIETY = 8
 _TOTAL_SECONDS = 600.0
 _SETTLING_SECONDS = 60.0
@@ -142,7 +144,7 @@ class Settings:
             "aliases": dict(self.aliases),
             "routes": {name: dict(route) for name, route in self.routes.items()},
             "server": dict(self.server),
-            "limits": dict(self.limits),
+            "limits": dict(self.limits) | {"outage_cap": _money(self.limits["outage_cap"])},
             "accounts": dict(self.accounts),
             "oidc": None if self.oidc is None else dict(self.oidc),
             "cache": dict(self.cache),
@@ -165,7 +167,7 @@ def load(copy: Path | None = None) -> Settings:
         path = _config_path(env)
         document = read(copy or path)
         settings = Settings(
-            bind=env.str("PARLEY_BIND", "") or "127.0.0.1:8080",
+            bind=_bind(env),
             home=Path(env.str("PARLEY_HOME", "") or "./var").absolute(),
             workers=env.int("PARLEY_WORKERS", 1, validate=validate.Range(1, 64)),
             config_path=path,
@@ -232,6 +234,14 @@ def _database_url(value: str) -> str:
     return f"{scheme}:///{Path(name).absolute()}{question}{limits}"
 
 
+def _bind(env: Env) -> str:
+    bind: str = env.str("PARLEY_BIND", "") or "127.0.0.1:8080"
+    host, _, port = bind.rpartition(":")
+    if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) <= _HIGHEST_PORT:
+        raise ConfigurationError("PARLEY_BIND is an address and a port, as 127.0.0.1:8080 or [::1]:8080.")
+    return bind
+
+
 def _secrets(value: str) -> tuple[str, ...]:
     """Several, separated by commas, while one takes the place of another."""
     given = [part.strip() for part in value.split(",") if part.strip()]
@@ -251,8 +261,7 @@ def _web(env: Env) -> WebSettings:
     prefix = env.str("PARLEY_PATH_PREFIX", "").rstrip("/")
     if prefix and not _PREFIX.fullmatch(prefix):
         raise ConfigurationError("PARLEY_PATH_PREFIX is a path such as /parley.")
-    bind = env.str("PARLEY_BIND", "") or "127.0.0.1:8080"
-    public_url = env.str("PARLEY_PUBLIC_URL", "").rstrip("/") or f"http://{bind}{prefix}"
+    public_url = env.str("PARLEY_PUBLIC_URL", "").rstrip("/") or f"http://{_bind(env)}{prefix}"
     if not _PUBLIC_URL.fullmatch(public_url) or not public_url.endswith(prefix):
         raise ConfigurationError("PARLEY_PUBLIC_URL is http(s)://host[:port], then PARLEY_PATH_PREFIX.")
     origins = _listed(env.str("PARLEY_CORS_ORIGINS", ""))
@@ -299,6 +308,11 @@ def _listed(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def _price(price: Price) -> dict[str, int | None]:
+def _price(price: Price) -> dict[str, float | None]:
     names = ("input", "output", "cached_input", "cache_write", "reasoning", "image")
-    return {name: getattr(price, name) for name in names}
+    return {name: _money(getattr(price, name)) for name in names}
+
+
+def _money(nano: int | None) -> float | None:
+    """As the file has it."""
+    return None if nano is None else nano / NANO

@@ -39,6 +39,7 @@ from application.sessions import SessionService
 from application.summaries import Summaries
 from application.team_admin import TeamAdmin
 from application.teams import TeamService
+from application.token_count import TokenCountService
 from application.usage import UsageService
 from application.user_admin import UserAdmin
 from domain.errors import ParleyError
@@ -109,6 +110,7 @@ class World:
             self.summaries,
             LettersCounted(),
         )
+        self.token_counts = TokenCountService(self.router, LettersCounted())
         self.sessions = SessionService(self.begin, self.models, self.clock, new_id, self.signals)
         self.usage = UsageService(self.begin, self.clock)
         self.idempotency = IdempotencyService(self.begin, self.clock, self.record)

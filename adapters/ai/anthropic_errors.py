@@ -16,7 +16,6 @@ from domain.provider_errors import (
     UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
-    UpstreamTimeout,
 )
 
 _BY_TYPE: Mapping[str, type[ProviderError]] = {
@@ -30,7 +29,6 @@ _BY_TYPE: Mapping[str, type[ProviderError]] = {
     "permission_error": UpstreamForbidden,
     "rate_limit_error": UpstreamRateLimited,
     "request_too_large": UpstreamRejected,
-    "timeout_error": UpstreamTimeout,
 }
 _VAGUE = frozenset({UpstreamFailed, UpstreamRejected})
 _SPENT = frozenset(

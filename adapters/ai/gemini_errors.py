@@ -18,11 +18,9 @@ from domain.provider_errors import (
     UpstreamOverloaded,
     UpstreamRateLimited,
     UpstreamRejected,
-    UpstreamTimeout,
 )
 
 _BY_STATUS: Mapping[str, type[ProviderError]] = {
-    "DEADLINE_EXCEEDED": UpstreamTimeout,
     "FAILED_PRECONDITION": UpstreamAuth,  # the key's project must enable billing
     "INTERNAL": UpstreamFailed,
     "PERMISSION_DENIED": UpstreamForbidden,

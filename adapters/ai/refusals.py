@@ -46,7 +46,6 @@ _BY_STATUS: Mapping[int, type[ProviderError]] = {
     408: UpstreamTimeout,
     429: UpstreamRateLimited,
     503: UpstreamOverloaded,
-    504: UpstreamTimeout,
     529: UpstreamOverloaded,
 }
 _KEY = re.compile(

@@ -17,7 +17,7 @@ from api.v1.messages_documentation import COUNT_TOKENS, MESSAGE
 from api.v1.messages_request import MessageRequest, count_request, in_our_words, message_request
 from api.v1.messages_stream import MessageEvents
 from application.completions import CompletionService
-from application.token_count import count_tokens
+from application.token_count import TokenCountService
 from domain.errors import UnsupportedParameter
 from domain.user import Scope
 
@@ -48,11 +48,10 @@ def create_message(completions: CompletionService = Provide["completions"]) -> A
 @speaks(Dialect.MESSAGES)
 @requires(Scope.CHAT)
 @inject
-def count_message_tokens(completions: CompletionService = Provide["completions"]) -> Answer:
+def count_message_tokens(token_counts: TokenCountService = Provide["token_counts"]) -> Answer:
     """Count the tokens of a conversation."""
     order = count_request(read_json(LARGE))
-    counted = count_tokens(current_principal(), order, completions.router)
-    return json_answer(orjson.dumps({"input_tokens": counted}))
+    return json_answer(orjson.dumps({"input_tokens": token_counts.count(current_principal(), order)}))
 
 
 def _completed(completions: CompletionService, asked: MessageRequest) -> Answer:

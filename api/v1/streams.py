@@ -103,8 +103,9 @@ def stream_answer(
         raise
     answer = Answer(body, 200, Headers([("Content-Type", kind)]))
     answer.fixed = STREAM_HEADERS
-    served_by(answer, stream.model)
-    answer.headers.add("X-Parley-Attempts", str(stream.attempts))
+    if stream.begun:
+        served_by(answer, stream.model)
+        answer.headers.add("X-Parley-Attempts", str(stream.attempts))
     if stream.cache_hit:
         answer.headers.add("X-Parley-Cache", "hit")
     current_trace().upstream_ms = stream.first_event_ms

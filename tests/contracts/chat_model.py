@@ -161,7 +161,7 @@ class WireContract(ChatModelContract):
             ("429-ra-7", provider_errors.UpstreamRateLimited),
             ("500", provider_errors.UpstreamFailed),
             ("503-ra-7", provider_errors.UpstreamOverloaded),
-            ("504", provider_errors.UpstreamTimeout),
+            ("504", provider_errors.UpstreamFailed),
             ("529", provider_errors.UpstreamOverloaded),
             ("auth", provider_errors.UpstreamAuth),
             ("context-length", provider_errors.ContextLengthExceeded),

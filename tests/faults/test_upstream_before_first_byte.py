@@ -136,19 +136,12 @@ def test_a4_a_wrong_certificate_is_tried_once_and_gets_no_key(
 
 
 @both
-@pytest.mark.parametrize("status", [500, 502])
+@pytest.mark.parametrize("status", [500, 502, 504])
 def test_a5_a_failing_provider_gets_one_retry(site: Failover, status: int, streamed: bool) -> None:
     answered = site.ask(f"primary/{status}~A5-{streamed}", streamed=streamed)
 
     assert len(refused(site, answered, 502, "upstream_error")) == 2
     assert len(site.calls(answered)[0]) == 2
-
-
-@both
-def test_a5_a_provider_that_says_it_was_too_slow_is_not_asked_again(site: Failover, streamed: bool) -> None:
-    answered = site.ask(f"primary/504~A5-{streamed}", streamed=streamed)
-
-    assert len(refused(site, answered, 504, "upstream_timeout")) == 1
 
 
 @both
@@ -240,6 +233,7 @@ def test_a11_a_stream_that_never_begins_ends_in_an_error_event_after_heartbeats(
 
     assert answered.reply.status == 200
     assert answered.reply.raw.startswith(b": ping\n\n")
+    assert "X-Parley-Provider" not in answered.reply.headers, "nobody has answered yet"
     assert (answered.told.text, answered.told.whole, answered.told.code) == ("", False, "upstream_timeout")
     assert TIMEOUT <= answered.seconds <= TIMEOUT + SLACK
     assert site.rows(answered)[-1].charged == 0

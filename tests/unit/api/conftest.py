@@ -22,6 +22,7 @@ WIRED = (
     *("identity", "sessions", "chat", "completions", "usage", "catalog", "in_flight", "clock", "record"),
     "idempotency",
     "embeddings",
+    "token_counts",
     *("images", "image_jobs", "files"),
     *("accounts", "logins", "factors", "keys", "teams"),
     *("user_admin", "team_admin", "limit_admin", "provider_admin", "overview"),

@@ -154,6 +154,18 @@ def test_all_events_of_one_read_leave_as_one_piece(site):
     assert [piece.count(b"data: ") for piece in pieces] == [3, 2]
 
 
+def test_who_answers_is_in_the_headers_only_when_that_is_certain(site):
+    site.world.script("Hello")
+    early = site.post(URL, {**ASKED, "stream": True})
+    site.world.script(lambda: site.world.clock.advance(60), [], "Hello")
+    late = site.post(URL, {**ASKED, "stream": True})
+
+    assert (early.headers["X-Parley-Provider"], early.headers["X-Parley-Attempts"]) == ("acme", "1")
+    assert late.text.startswith(": ping")
+    assert not {"X-Parley-Provider", "X-Parley-Model", "X-Parley-Attempts"} & set(late.headers.keys())
+    assert chunks(late)[0]["model"] == "acme/large"
+
+
 def test_a_heartbeat_is_a_comment(site):
     site.world.script("a", [], "b")
     answer = site.post(URL, {**ASKED, "stream": True})

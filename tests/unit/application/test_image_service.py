@@ -193,6 +193,31 @@ def test_a_guardrail_is_asked_like_for_chat(world: World):
     ]
 
 
+def no_cats(action: Action):
+    return [Rule("cats", lambda text: [Span(2, 5)] if "cat" in text else [], action, frozenset({Side.OUTPUT}))]
+
+
+def test_what_a_provider_made_of_the_prompt_is_looked_at(world: World):
+    world.painter.revised = "a cat"
+    world.guardrails.use(no_cats(Action.MASK))
+
+    (kept,) = make(world).images
+
+    assert kept.image.revised_prompt == f"a {MASK}"
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_images_that_a_guardrail_holds_back_are_paid_and_not_kept(world: World, counted: bool):
+    world.painter.revised, world.painter.counted = "a cat", counted
+    world.guardrails.use(no_cats(Action.BLOCK))
+
+    with pytest.raises(GuardrailBlocked):
+        make(world)
+
+    assert world.begin.rows.files == {}
+    assert (world.final().usage.images, world.final().error_code) == (1, "guardrail_blocked")
+
+
 def test_a_model_that_makes_no_images_is_refused_by_name():
     world = World(None, a_deployment(ScriptedModel(), "acme/words"))
 

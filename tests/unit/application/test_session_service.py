@@ -2,10 +2,10 @@ import pytest
 
 from application.model_ports import Choice, Plan
 from application.sessions import SessionDraft
-from domain.errors import Forbidden, ModelNotAllowed, NotFound, UnknownModel
+from domain.errors import Forbidden, KeyRevoked, ModelNotAllowed, NotFound, UnknownModel
 from domain.session import SessionConfig
 from domain.user import Role
-from tests.builders import a_deployment, a_history, a_principal
+from tests.builders import a_deployment, a_history, a_principal, a_user
 from tests.fakes import ScriptedModel
 from tests.world import World
 
@@ -52,7 +52,29 @@ def test_what_no_provider_has_is_unknown(world: World, draft: dict):
 
 def test_a_session_with_a_model_outside_the_key_is_refused(world: World):
     with pytest.raises(ModelNotAllowed):
-        world.sessions.open(a_principal(models=("other/*",)), SessionDraft())
+        world.sessions.open(a_principal(models=("other/*",)), SessionDraft(model="acme/large"))
+
+
+@pytest.mark.parametrize(
+    ("models", "chosen"),
+    [
+        (("other/*",), "other/tiny"),
+        (("other/tiny", "acme/small"), "other/tiny"),
+        (("acme/small", "acme/large"), "acme/large"),
+        (("acme/*",), "acme/large"),
+    ],
+)
+def test_a_key_that_may_not_use_the_default_model_uses_the_first_that_it_may(
+    world: World, models: tuple[str, ...], chosen: str
+):
+    assert world.sessions.open(a_principal(models=models), SessionDraft()).model_id == chosen
+
+
+def test_nothing_is_opened_for_a_user_who_is_going(world: World):
+    world.begin.rows.users["usr_1"] = a_user(disabled=True)
+
+    with pytest.raises(KeyRevoked):
+        world.sessions.open(ADA, SessionDraft())
 
 
 @pytest.mark.parametrize("models", [(), ("careful",), ("other/*",)])
@@ -68,6 +90,7 @@ def test_a_session_may_be_with_a_route(world: World, models: tuple[str, ...]):
 
 def test_pages_go_from_new_to_old_and_hold_no_foreign_session(world: World):
     world.begin.rows.sessions.clear()
+    world.begin.rows.users["usr_2"] = a_user(id="usr_2", email="eve@example.com")
     opened = [world.sessions.open(ADA, SessionDraft()).id for _ in range(3)]
     world.sessions.open(EVE, SessionDraft())
 

@@ -64,8 +64,10 @@ def test_a_model_that_thinks_longer_than_the_gate_is_committed_with_a_heartbeat(
     world = World()
     world.script([], lambda: world.clock.advance(GATE), [], "Hello")
 
-    first, second, answer = stream(world)
+    running = stream(world)
+    first, second, answer = running
 
+    assert not running.begun
     assert (first, second) == ([], [a_delta("Hello")])
     assert answer.completion.text == "Hello"
 

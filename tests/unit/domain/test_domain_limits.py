@@ -67,7 +67,8 @@ def test_a_week_has_seven_days_and_begins_on_monday(moment):
     ("budget", "text"),
     [
         (Budget(Unit.MONEY, Window.DAY, 1_500_000_000), "1.5 per day"),
-        (Budget(Unit.MONEY, Window.TOTAL, 1), "1e-09 in all"),
+        (Budget(Unit.MONEY, Window.WEEK, 100_000_000_000), "100 per week"),
+        (Budget(Unit.MONEY, Window.TOTAL, 1), "0.000000001 in all"),
         (Budget(Unit.TOKENS, Window.MONTH, 1_000_000), "1,000,000 tokens per month"),
         (Budget(Unit.TOKENS, Window.WEEK, 0), "0 tokens per week"),
     ],

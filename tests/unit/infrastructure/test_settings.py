@@ -136,6 +136,20 @@ def test_prices_are_exact_nano_units() -> None:
     assert (price.input, price.cached_input, price.output) == (150_000_000, 75_000_000, 600_000_000)
 
 
+@pytest.mark.parametrize("bind", ["0.0.0.0:80", "[::1]:8080", "localhost:65535"])
+def test_an_address_may_be_of_either_kind_or_a_name(monkeypatch: pytest.MonkeyPatch, bind: str) -> None:
+    monkeypatch.setenv("PARLEY_BIND", bind)
+
+    assert load().bind == bind
+
+
+def test_money_in_force_is_told_in_the_units_of_the_file() -> None:
+    told = with_file("[prices.'x/y']\ninput = 0.15\noutput = 0.60\n[limits]\noutage_cap = 2.5").effective()
+
+    assert (told["prices"]["x/y"]["input"], told["prices"]["x/y"]["output"]) == (0.15, 0.6)
+    assert told["limits"]["outage_cap"] == 2.5
+
+
 def test_the_hash_changes_with_the_configuration_and_not_with_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     before = load().config_hash
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
@@ -209,6 +223,12 @@ def test_by_default_it_is_reached_where_it_listens(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("PARLEY_BIND", "banana"),
+        ("PARLEY_BIND", ":8080"),
+        ("PARLEY_BIND", "127.0.0.1:"),
+        ("PARLEY_BIND", "127.0.0.1:65536"),
+        ("PARLEY_BIND", "::1:8080"),
+        ("PARLEY_BIND", "http://127.0.0.1:8080"),
         ("PARLEY_PATH_PREFIX", "parley"),
         ("PARLEY_PATH_PREFIX", "/a//b"),
         ("PARLEY_PUBLIC_URL", "ai.example.org"),

@@ -24,7 +24,7 @@ def body(kind: str = "invalid_request_error", message: str = "No.", **fields: ob
         (429, "rate_limit_error", provider_errors.UpstreamRateLimited),
         (500, "api_error", provider_errors.UpstreamFailed),
         (503, "api_error", provider_errors.UpstreamOverloaded),
-        (504, "timeout_error", provider_errors.UpstreamTimeout),
+        (504, "timeout_error", provider_errors.UpstreamFailed),
         (529, "overloaded_error", provider_errors.UpstreamOverloaded),
         (500, "overloaded_error", provider_errors.UpstreamOverloaded),
         (500, "invalid_request_error", provider_errors.UpstreamFailed),

@@ -35,7 +35,7 @@ def body(code: str = "invalid_param", message: str = "No.", status: object = 400
         (429, "too_many_requests", provider_errors.UpstreamRateLimited),
         (500, "internal_server_error", provider_errors.UpstreamFailed),
         (503, "unavailable", provider_errors.UpstreamOverloaded),
-        (504, "", provider_errors.UpstreamTimeout),
+        (504, "", provider_errors.UpstreamFailed),
         (418, "invented_later", provider_errors.UpstreamRejected),
     ],
 )

@@ -36,7 +36,7 @@ def quota(quota_id: str, delay: str) -> bytes:
         (429, "RESOURCE_EXHAUSTED", provider_errors.UpstreamRateLimited),
         (500, "INTERNAL", provider_errors.UpstreamFailed),
         (503, "UNAVAILABLE", provider_errors.UpstreamOverloaded),
-        (504, "DEADLINE_EXCEEDED", provider_errors.UpstreamTimeout),
+        (504, "DEADLINE_EXCEEDED", provider_errors.UpstreamFailed),
     ],
 )
 def test_every_documented_error_has_its_name(code, status, error):

@@ -29,7 +29,7 @@ def body(message: str = "No.", **fields: object) -> bytes:
         (500, provider_errors.UpstreamFailed),
         (502, provider_errors.UpstreamFailed),
         (503, provider_errors.UpstreamOverloaded),
-        (504, provider_errors.UpstreamTimeout),
+        (504, provider_errors.UpstreamFailed),
         (529, provider_errors.UpstreamOverloaded),
     ],
 )

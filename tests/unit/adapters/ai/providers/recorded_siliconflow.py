@@ -40,7 +40,7 @@ RECORDED = Recorded(
         (429, _told(50501, "Request was rejected due to rate limiting. TPM limit reached."),
          errors.UpstreamRateLimited),
         (503, _told(50505, "Model service overloaded. Please try again later."), errors.UpstreamOverloaded),
-        (504, "Gateway Timeout", errors.UpstreamTimeout),
+        (504, "Gateway Timeout", errors.UpstreamFailed),
         (500, "unknown error", errors.UpstreamFailed),
     ),
 )  # fmt: skip
