@@ -22,7 +22,7 @@ def gateway(tmp_path: Path, provider: ScriptedProvider) -> Iterator[Gateway]:
     config = f'[providers.scripted]\nbase_url = "{provider.base_url}"\n' + FAST
     gateway = Gateway(tmp_path, config=config).start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 def states(gateway: Gateway) -> dict[str, str]:
@@ -38,7 +38,7 @@ def test_what_a_killed_gateway_was_doing_is_settled_without_a_gateway(gateway: G
     reader = Reader(gateway, "drip")
     gateway.program.kill()
     reader.join(5)
-    command = [sys.executable, "-m", "infrastructure.cli", "worker"]
+    command = [sys.executable, "-m", "infrastructure", "worker"]
     worker = Program(command, gateway.folder, env=gateway.env, name="worker")
 
     worker.start(lambda: states(gateway).get(reader.request_id) == "abandoned", 20)

@@ -104,7 +104,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         addresses = {name: provider.base_url for name, provider in providers.items()}
         gateway = Gateway(tmp_path, config=_configuration(addresses), env=env)
         gateway.cli("migrate")
-        stack.callback(gateway.stop)
+        stack.callback(gateway.end)
         gateway.start()
         engine = create_engine_for(env["DATABASE_URL"], tmp_path)
         stack.callback(engine.dispose)

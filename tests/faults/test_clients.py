@@ -29,7 +29,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider
     config = f'[providers.scripted]\nbase_url = "{provider.base_url}"\n' + FAST
     gateway = Gateway(tmp_path_factory.mktemp("clients"), config=config).start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 class RawClient:

@@ -23,7 +23,7 @@ def gateway(tmp_path: Path, provider: ScriptedProvider) -> Iterator[Gateway]:
     config = f'[providers.scripted]\nbase_url = "{provider.base_url}"\non_disconnect = "drain"\n' + FAST
     gateway = Gateway(tmp_path, config=config.replace("drain = 5.0", "drain = 3.0")).start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 class Leaver:

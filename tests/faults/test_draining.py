@@ -22,7 +22,7 @@ def gateway(tmp_path: Path, provider: ScriptedProvider) -> Iterator[Gateway]:
     config = f'[providers.scripted]\nbase_url = "{provider.base_url}"\n' + FAST.replace("drain = 5.0", "drain = 3.0")
     gateway = Gateway(tmp_path, config=config).start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 class Reader(threading.Thread):

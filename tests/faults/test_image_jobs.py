@@ -48,7 +48,7 @@ def gateway(tmp_path: Path, provider: ScriptedProvider) -> Iterator[Gateway]:
     env = {"QWEN_API_KEY": "sk-qwen-0123456789", "QWEN_BASE_URL": f"{provider.root}/compatible-mode/v1"}
     gateway = Gateway(tmp_path, env=env, config=FAST + CONFIG.format(url=provider.base_url)).start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 @pytest.fixture

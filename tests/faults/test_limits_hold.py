@@ -119,8 +119,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider) -
             yield Site((one, two), redis, engine)
         finally:
             engine.dispose()
-            with ThreadPoolExecutor(2) as pool:
-                list(pool.map(Gateway.stop, (one, two)))
+            for gateway in (one, two):
+                gateway.end()
 
 
 def a_budget(amount: float, window: str = "total") -> list[dict[str, Any]]:

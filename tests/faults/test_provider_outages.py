@@ -96,14 +96,14 @@ def scene(tmp_path: Path, provider: ScriptedProvider) -> Iterator[Scene]:
     scene = started(tmp_path, provider)
     provider.forget()
     yield scene
-    scene.gateway.stop()
+    scene.gateway.end()
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider) -> Iterator[Scene]:
     scene = started(tmp_path_factory.mktemp("running"), provider)
     yield scene
-    scene.gateway.stop()
+    scene.gateway.end()
 
 
 @pytest.fixture

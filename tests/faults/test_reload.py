@@ -86,7 +86,7 @@ def running(tmp_path: Path, provider: ScriptedProvider) -> Iterator[Reloaded]:
         running.write()
         gateway.start()
         yield running
-        gateway.stop()
+        gateway.end()
 
 
 def within(seconds: float, ready: Callable[[], bool], what: str) -> None:

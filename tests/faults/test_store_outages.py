@@ -43,7 +43,7 @@ def gateway(tmp_path: Path, database: MariaDbServer, redis: RedisServer) -> Iter
     gateway.cli("migrate")
     gateway.start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 def complete(gateway: Gateway) -> tuple[int, Any]:

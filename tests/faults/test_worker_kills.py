@@ -52,7 +52,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path, provider: ScriptedPr
     if request.param == "sqlite":
         gateway = Gateway(tmp_path, config=config + FAST).start()
         yield gateway
-        gateway.stop()
+        gateway.end()
         return
     with running_mariadb() as database, running_redis() as redis:
         env = {"DATABASE_URL": database.new_database(), "REDIS_URL": redis.url, "PARLEY_WORKERS": "2"}
@@ -60,7 +60,7 @@ def gateway(request: pytest.FixtureRequest, tmp_path: Path, provider: ScriptedPr
         gateway.cli("migrate")
         gateway.start()
         yield gateway
-        gateway.stop()
+        gateway.end()
 
 
 def one_call(gateway: Gateway, begun: Begun, session_id: str | None, number: int) -> Seen:

@@ -52,7 +52,7 @@ def gateway(tmp_path_factory, provider) -> Iterator[Gateway]:
     config += '[prices."scripted/ok-n-5"]\ninput = 1\noutput = 2\n'
     it = Gateway(tmp_path_factory.mktemp("gateway"), config=config + FAST).start()
     yield it
-    it.stop()
+    it.end()
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     gateway = Gateway(tmp_path_factory.mktemp("gateway"), config=FAST, env=env).start()
     gateway.cli("users", "create", "ada@example.org", "--role", "admin", text=f"{PASSWORD}\n")
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def gateway(dify: ScriptedDify, tmp_path_factory: pytest.TempPathFactory) -> Ite
     config = FAST + PRICES + '\n[providers.echo]\nmodels = ["*"]\n'
     gateway = Gateway(tmp_path_factory.mktemp("dify-gateway"), env=env, config=config).start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 @pytest.fixture(autouse=True)

@@ -47,7 +47,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, installed: Path) -> Iterat
     }
     gateway = Gateway(tmp_path_factory.mktemp("gateway"), env=env, config=FAST).start()
     yield gateway
-    gateway.stop()
+    gateway.end()
     upstream.stop()
 
 

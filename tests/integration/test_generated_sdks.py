@@ -121,7 +121,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     try:
         yield gateway.start()
     finally:
-        gateway.stop()
+        gateway.end()
 
 
 @pytest.fixture(scope="module")

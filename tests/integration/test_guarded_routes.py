@@ -49,7 +49,7 @@ LONG = "word " * 120
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     gateway = Gateway(tmp_path_factory.mktemp("guarded"), config=CONFIG).start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 @pytest.fixture(scope="module")

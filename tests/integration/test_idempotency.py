@@ -70,7 +70,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             gateway.start()
         yield Site((gateways[0], gateways[1]), database, provider)
         for gateway in gateways:
-            gateway.stop()
+            gateway.end()
     provider.stop()
 
 

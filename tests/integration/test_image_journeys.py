@@ -73,7 +73,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
             "SILICONFLOW_BASE_URL": provider.base_url,
         }
         gateway = Gateway(folder, env=env, config=FAST + CONFIG.format(url=provider.base_url))
-        stack.callback(gateway.stop)
+        stack.callback(gateway.end)
         gateway.start()
         client = stack.enter_context(
             openai.OpenAI(base_url=gateway.api, api_key=gateway.key, max_retries=0, timeout=20)

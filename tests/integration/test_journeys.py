@@ -18,7 +18,7 @@ pytestmark = pytest.mark.xdist_group("journeys")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     gateway = Gateway(tmp_path_factory.mktemp("journeys")).start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 def lines_of(gateway: Gateway, path: str, body: dict[str, object], accept: str) -> list[str]:

@@ -35,7 +35,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     gateway.cli("users", "create", "admin@example.org", "--role", "admin", text=f"{PASSWORD}\n")
     gateway.cli("users", "create", "member@example.org")
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 def test_an_administrator_s_login_gets_no_server_error_and_no_answer_that_is_not_documented(

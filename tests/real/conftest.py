@@ -32,5 +32,5 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealModel]:
         with OpenAI(base_url=gateway.api, api_key=gateway.key, max_retries=0, timeout=60) as client:
             yield RealModel(gateway, server, client)
     finally:
-        gateway.stop()
+        gateway.end()
         server.stop()

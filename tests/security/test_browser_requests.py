@@ -223,7 +223,7 @@ def test_reading_never_changes_anything(tmp_path_factory: pytest.TempPathFactory
         assert len(paths) > 20
     finally:
         people.close()
-        gateway.stop()
+        gateway.end()
 
 
 @pytest.mark.parametrize("path", ["/models/", "/docs/", "/sessions/", "/auth/login/", "//models", "/docs/../models"])
@@ -245,4 +245,4 @@ def test_what_is_reached_by_https_is_not_redirected_from_http(tmp_path_factory: 
         login = {"email": "admin@localhost", "password": PASSWORD}
         assert Caller(gateway.port).post("/auth/login", login, **clear).status == 403
     finally:
-        gateway.stop()
+        gateway.end()

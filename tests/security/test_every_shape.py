@@ -191,7 +191,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     workers = gateway.workers()
     yield gateway
     assert gateway.workers() == workers
-    gateway.stop()
+    gateway.end()
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     config = CONFIG.format(url=provider.base_url) + FAST
     gateway = Gateway(tmp_path_factory.mktemp("house"), config=config).start()
     yield House(gateway, provider)
-    gateway.stop()
+    gateway.end()
     provider.stop()
 
 

@@ -332,7 +332,7 @@ def full(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider) -
     config = CONFIG.format(url=provider.base_url) + FAST + "in_flight = 1\n"
     gateway = Gateway(tmp_path_factory.mktemp("full"), config=config).start()
     yield House(gateway, provider, count())
-    gateway.stop()
+    gateway.end()
 
 
 @each_paid

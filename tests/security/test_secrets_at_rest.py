@@ -147,7 +147,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
     people = People(gateway)
     yield people
     people.close()
-    gateway.stop()
+    gateway.end()
 
 
 def test_nobody_can_log_in(first: People) -> None:
@@ -208,7 +208,7 @@ def test_what_was_sealed_is_opened_by_every_listed_secret_and_by_no_other(
         assert _spends(people, provider) is None
     finally:
         people.close()
-        gateway.stop()
+        gateway.end()
 
 
 def _sealed_by(people: People, provider: ScriptedProvider) -> Any:

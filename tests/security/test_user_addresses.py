@@ -82,7 +82,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         for wire in WIRES:
             config += f'[providers.{wire}-like]\nwire = "{wire}"\nbase_url = "{provider.base_url}"\n'
         gateway = Gateway(folder, env={"SCRIPTED_KEY": "sk-scripted"}, config=config + FAST)
-        stack.callback(gateway.stop)
+        stack.callback(gateway.end)
         yield Place(gateway.start(), provider, identity)
 
 

@@ -39,7 +39,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """As it comes, with nothing configured."""
     gateway = Gateway(tmp_path_factory.mktemp("plain"), config=FAST + "[limits]\nrpm = 30\n").start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     }
     gateway = Gateway(tmp_path_factory.mktemp("proxied"), config=FAST, env=env).start()
     yield gateway
-    gateway.stop()
+    gateway.end()
 
 
 def raw(gateway: Gateway, method: str, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:

@@ -110,7 +110,7 @@ def failover(folder: Path, more: str = "") -> Iterator[Failover]:
         env = {"PRIMARY_KEY": PRIMARY_KEY, "BACKUP_KEY": "sk-backup", "DASHSCOPE_API_KEY": "sk-capable"}
         env["QWEN_BASE_URL"] = backup.base_url
         gateway = Gateway(folder, env=env, config=config)
-        stack.callback(gateway.stop)
+        stack.callback(gateway.end)
         gateway.start()
         engine = create_engine_for("sqlite://", folder / "var")
         stack.callback(engine.dispose)

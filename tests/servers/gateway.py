@@ -9,6 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,7 @@ class Gateway:
             "PYTHONUNBUFFERED": "1",
             **(env or {}),
         }
-        self.program = Program(
-            [sys.executable, "-m", "infrastructure.cli", "serve"], folder, env=self.env, name="gateway"
-        )
+        self.program = Program([sys.executable, "-m", "infrastructure", "serve"], folder, env=self.env, name="gateway")
         self._key: str | None = None
 
     def start(self, seconds: float = 30) -> "Gateway":
@@ -84,9 +83,17 @@ class Gateway:
     def stop(self) -> int:
         return self.program.stop(20)
 
+    def end(self) -> None:
+        """For a test that is over: at once, and nothing is drained."""
+        workers = self.workers() if self.program.running else []
+        self.program.kill()
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def cli(self, *arguments: str, text: str = "") -> str:
         """Run `parley …` beside the server; its standard output."""
-        command = [sys.executable, "-m", "infrastructure.cli", *arguments]
+        command = [sys.executable, "-m", "infrastructure", *arguments]
         done = subprocess.run(
             command, cwd=self.folder, env=self.env, input=text, capture_output=True, text=True, timeout=60, check=False
         )

@@ -55,7 +55,7 @@ def scripted_gateway(folder: Path) -> Iterator[ScriptedGateway]:
         stack.callback(provider.stop)
         config = FAST + _CONFIG.format(url=provider.base_url)
         gateway = Gateway(folder, env={"SCRIPTED_KEY": "sk-scripted"}, config=config)
-        stack.callback(gateway.stop)
+        stack.callback(gateway.end)
         gateway.start()
         client = stack.enter_context(OpenAI(base_url=gateway.api, api_key=gateway.key, max_retries=0, timeout=20))
         yield ScriptedGateway(gateway, provider, client)
