@@ -16,9 +16,9 @@ from adapters.ai.conversation import (
     unsupported,
     url_of,
 )
-from adapters.ai.fields import text_of
 from domain.completion import JsonObject
 from domain.errors import InvalidRequest
+from domain.members import text_of
 
 _PICTURES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
 _FOREIGN = re.compile(r"[^A-Za-z0-9-]")

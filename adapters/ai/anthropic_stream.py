@@ -14,9 +14,9 @@ from adapters.ai.anthropic_wire import finish_of, stop_of
 from adapters.ai.call_ids import CallIds
 from adapters.ai.conversation import room_for
 from adapters.ai.decoder import Decoder
-from adapters.ai.fields import object_of, text_of
 from adapters.ai.profile import Profile
 from domain.completion import Completion, Delta, JsonObject, Prompt
+from domain.members import object_of, text_of
 
 EVENTS = frozenset(
     {

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.ai.fields import count_of, object_of
+from adapters.ai.fields import count_of
 from domain.completion import JsonObject
+from domain.members import object_of
 from domain.usage import Source, Usage
 
 _COUNTS = (

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from adapters.ai.fields import text_of
 from adapters.ai.profile import Profile
 from domain.completion import JsonObject, Prompt
 from domain.errors import InvalidRequest, UnsupportedParameter
+from domain.members import text_of
 
 UNREADABLE = "invalid_json"
 """The member that holds the arguments of a call where a model wrote something else than a JSON object."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.ai.fields import text_of
 from adapters.ai.refusals import IN_BAND, by_status, failure, json_of, seconds_to_wait
+from domain.members import text_of
 from domain.provider_errors import (
     ContentFiltered,
     ContextLengthExceeded,

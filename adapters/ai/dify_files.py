@@ -12,11 +12,11 @@ from secrets import token_hex
 from adapters.ai.conversation import Inline
 from adapters.ai.dify_errors import FileTooLarge, FileTypeRefused
 from adapters.ai.dify_question import Attachment
-from adapters.ai.fields import text_of
 from adapters.ai.http_json import JsonCalls
 from application.cancellation import Cancellation
 from domain.completion import JsonObject
 from domain.errors import InvalidRequest, PayloadTooLarge, UnsupportedMediaType
+from domain.members import text_of
 from domain.provider_errors import UpstreamBadJson
 
 UPLOAD = "/files/upload"

@@ -7,9 +7,9 @@ from hashlib import blake2s
 from typing import Any
 
 from adapters.ai.conversation import Inline, Part, calls_of, file_of, inline, parts_of, texts_of, unsupported, url_of
-from adapters.ai.fields import object_of, text_of
 from domain.completion import Prompt
 from domain.errors import InvalidRequest
+from domain.members import object_of, text_of
 
 _INTRODUCTION = "This is a conversation so far. Answer its last message."
 _SYSTEM = frozenset({"system", "developer"})

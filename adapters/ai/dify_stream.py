@@ -12,9 +12,9 @@ from adapters.ai.decoder import Decoder
 from adapters.ai.dify_errors import in_band
 from adapters.ai.dify_question import kept
 from adapters.ai.dify_wire import usage_of
-from adapters.ai.fields import object_of, text_of
 from adapters.ai.profile import Profile
 from domain.completion import Completion, Delta, JsonObject, Prompt
+from domain.members import object_of, text_of
 from domain.provider_errors import ContentFiltered, UpstreamTruncated
 from domain.usage import Usage
 

@@ -11,8 +11,9 @@ from adapters.ai.conversation import given, unsupported
 from adapters.ai.decoder import parsed
 from adapters.ai.dify_errors import in_band
 from adapters.ai.dify_question import Question, kept
-from adapters.ai.fields import count_of, object_of, text_of
+from adapters.ai.fields import count_of
 from domain.completion import Completion, JsonObject, Prompt
+from domain.members import object_of, text_of
 from domain.provider_errors import UpstreamBadJson
 from domain.usage import Source, Usage
 

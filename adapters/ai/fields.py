@@ -1,11 +1,7 @@
-"""Members of answers that a provider wrote, whatever it wrote."""
+"""Counts in answers that a provider wrote, whatever it wrote."""
 
 from collections.abc import Mapping
 from typing import Any
-
-from domain.members import object_of, objects_of, text_of
-
-__all__ = ["count_of", "object_of", "objects_of", "text_of"]
 
 _MOST = 1_000_000_000
 

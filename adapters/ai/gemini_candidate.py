@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 import orjson
 
 from adapters.ai.call_ids import CallIds
-from adapters.ai.fields import object_of, objects_of, text_of
 from domain.completion import JsonObject, Prompt
+from domain.members import object_of, objects_of, text_of
 from domain.provider_errors import ProviderError, UpstreamAuth, UpstreamFailed, UpstreamRejected
 
 _FINISHES = {"STOP": "stop", "MAX_TOKENS": "length", "CONTINUATION": "length"}

@@ -17,9 +17,9 @@ from adapters.ai.conversation import (
     unsupported,
     url_of,
 )
-from adapters.ai.fields import object_of, text_of
 from domain.completion import JsonObject
 from domain.errors import InvalidRequest
+from domain.members import object_of, text_of
 
 UNSIGNED = "skip_thought_signature_validator"
 """What Google documents for calls that another model made, or whose signature a client lost: Gemini 3 and later refuse

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.ai.conversation import unsupported
-from adapters.ai.fields import object_of, objects_of
 from adapters.ai.gemini_usage import usage_of
 from adapters.ai.gemini_wire import path_of
 from adapters.ai.http_json import JsonCalls
@@ -12,6 +11,7 @@ from adapters.ai.quirks import EmbeddingRules
 from application.cancellation import Cancellation
 from domain.completion import JsonObject
 from domain.embedding import EmbeddingPrompt, Embeddings, packed
+from domain.members import object_of, objects_of
 from domain.provider_errors import UpstreamBadContent
 from domain.usage import Source, Usage
 

@@ -6,9 +6,10 @@ from contextlib import suppress
 from math import ceil, isfinite
 from typing import Any
 
-from adapters.ai.fields import count_of, object_of, objects_of, text_of
+from adapters.ai.fields import count_of
 from adapters.ai.refusals import IN_BAND, MAX_RETRY_AFTER, by_status, failure, json_of, seconds_to_wait
 from domain.completion import JsonObject
+from domain.members import object_of, objects_of, text_of
 from domain.provider_errors import (
     ContextLengthExceeded,
     ProviderError,

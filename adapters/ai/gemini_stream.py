@@ -2,12 +2,12 @@
 
 from adapters.ai.conversation import room_for
 from adapters.ai.decoder import Decoder
-from adapters.ai.fields import object_of, objects_of, text_of
 from adapters.ai.gemini_candidate import Candidate
 from adapters.ai.gemini_usage import usage_of
 from adapters.ai.gemini_wire import check
 from adapters.ai.profile import Profile
 from domain.completion import Completion, Delta, JsonObject, Prompt
+from domain.members import object_of, objects_of, text_of
 from domain.usage import Usage
 
 EVENTS = frozenset({b"", b"message", b"error"})

@@ -11,7 +11,6 @@ import orjson
 
 from adapters.ai.conversation import chosen, functions_of, given, output_limit, schema_of, stops, unsupported
 from adapters.ai.decoder import parsed
-from adapters.ai.fields import object_of, objects_of, text_of
 from adapters.ai.gemini_candidate import Candidate
 from adapters.ai.gemini_contents import contents_of, system_of
 from adapters.ai.gemini_errors import in_band
@@ -20,6 +19,7 @@ from adapters.ai.gemini_usage import usage_of
 from adapters.ai.profile import Profile
 from adapters.ai.refusals import PromptBlocked, masked
 from domain.completion import Completion, JsonObject, Prompt
+from domain.members import object_of, objects_of, text_of
 from domain.provider_errors import UpstreamBadJson
 
 OPTIONS = frozenset(

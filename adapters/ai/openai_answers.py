@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from adapters.ai.call_ids import CallIds
-from adapters.ai.fields import object_of, text_of
 from domain.completion import JsonObject
+from domain.members import object_of, text_of
 
 _CHOICE = frozenset({"delta", "finish_reason", "index", "logprobs", "message"})
 _USUAL = {"content": str, "reasoning_content": str}

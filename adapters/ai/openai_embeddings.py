@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from adapters.ai.exchange import MAX_ANSWER
-from adapters.ai.fields import text_of
 from adapters.ai.http_json import JsonCalls
 from adapters.ai.openai_usage import prompt_usage_of
 from adapters.ai.openai_wire import objects
@@ -17,6 +16,7 @@ from domain import tokens
 from domain.completion import JsonObject
 from domain.embedding import EmbeddingPrompt, Embeddings, Input, as_messages, packed, unpacked
 from domain.errors import UnsupportedParameter
+from domain.members import text_of
 from domain.provider_errors import UpstreamBadContent
 from domain.usage import Source, Usage
 

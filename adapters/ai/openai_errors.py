@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from adapters.ai.fields import object_of, text_of
 from adapters.ai.refusals import IN_BAND, by_status, failure, json_of, seconds_to_wait
+from domain.members import object_of, text_of
 from domain.provider_errors import (
     ContentFiltered,
     ContextLengthExceeded,

@@ -2,13 +2,13 @@
 
 from adapters.ai.conversation import room_for
 from adapters.ai.decoder import Decoder
-from adapters.ai.fields import object_of, text_of
 from adapters.ai.openai_answers import Calls, settle, trim
 from adapters.ai.openai_errors import in_band
 from adapters.ai.openai_usage import usage_of
 from adapters.ai.openai_wire import extra_of, finished, objects
 from adapters.ai.profile import Profile
 from domain.completion import Completion, Delta, JsonObject, Prompt
+from domain.members import object_of, text_of
 from domain.usage import Usage
 
 DONE = b"[DONE]"

@@ -7,7 +7,6 @@ import orjson
 
 from adapters.ai.conversation import unsupported
 from adapters.ai.decoder import parsed
-from adapters.ai.fields import text_of
 from adapters.ai.openai_answers import Calls, settle, trim
 from adapters.ai.openai_errors import in_band
 from adapters.ai.openai_messages import offered, spoken
@@ -15,6 +14,7 @@ from adapters.ai.openai_usage import usage_of
 from adapters.ai.profile import Profile
 from adapters.ai.quirks import Quirks
 from domain.completion import Completion, JsonObject, Prompt
+from domain.members import text_of
 from domain.provider_errors import ProviderError, UpstreamBadJson, UpstreamFailed, UpstreamOverloaded, UpstreamTruncated
 
 PATH = "/chat/completions"
