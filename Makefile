@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help run run-local test test-unit test-newest test-servers test-real check format bench sdk docs lock clean
+.PHONY: help run run-local test test-unit test-covered test-newest test-servers test-real check format bench sdk docs lock clean
 SHELL := /bin/bash
 # Compiled files make every later start faster.
 export PYTHONDONTWRITEBYTECODE :=
@@ -17,20 +17,24 @@ run: .venv/run.stamp ## serve on 127.0.0.1:8080; nothing to configure
 run-local: .venv/run.stamp .venv-local/stamp ## the same with a small real model behind it (125 MB): answers without a key
 	@exec $(BIN)/python deploy/local/serve.py
 
-test: .venv/test.stamp check test-unit test-newest test-servers test-real ## everything; installs the servers that the tests start
+test: .venv/test.stamp check test-covered test-newest test-servers test-real ## everything; installs the servers that the tests start
 
 test-unit: .venv/test.stamp ## the fast part: no server, no network
-	$(BIN)/pytest tests/unit -n auto --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/pytest tests/unit -n auto -q
+
+test-covered: .venv/test.stamp ## the same, and what of the program it runs
+	$(BIN)/pytest tests/unit -n auto -q --cov --cov-report=term:skip-covered --cov-fail-under=90
 	$(BIN)/coverage report --include='domain/*,application/*' --fail-under=100 --format=total
 
-test-newest: .venv/test.stamp ## the fast part on Python 3.13, where that is installed
+test-newest: .venv/test.stamp ## the fast part on Python 3.13, where that is installed, with five times the examples
 	@tests/on-python 3.13
 
 test-servers: .venv/test.stamp ## against real servers, started by the tests themselves
 	@tests/servers/install
 	@tests/clients/install
 	$(BIN)/pytest tests/integration tests/security -n 2 --dist loadgroup
-	$(BIN)/pytest tests/faults  # one at a time: what they measure is time
+	$(BIN)/pytest tests/faults -m 'not alone' -n 4 --dist loadgroup  # they wait more than they work
+	$(BIN)/pytest tests/faults -m alone
 
 test-real: .venv/test.stamp ## against a real model, a small one on this machine
 	@$(MAKE) --no-print-directory .venv-local/stamp || [ "$$CI" != true ]
@@ -42,7 +46,6 @@ check: .venv/test.stamp ## format, lint, types, import contracts, security
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/bandit -q -c pyproject.toml -r domain application adapters api infrastructure -ll -ii
-	$(BIN)/pytest -q tests/unit/test_dangerous_code.py  # our own rules
 
 format: .venv/test.stamp ## put the code into shape
 	$(BIN)/ruff format --quiet .

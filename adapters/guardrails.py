@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import gevent
-import re2
 
 from domain.guardrail import Span
 
@@ -116,7 +115,7 @@ def _phrase(phrase: str) -> str:
     """RE2 knows the borders of ASCII words only; where a phrase begins or ends otherwise, none are asked for."""
     if not phrase.strip():
         raise ValueError("a word has at least one letter")
-    text = r"\s+".join(re2.escape(word) for word in phrase.split())
+    text = r"\s+".join(_re2().escape(word) for word in phrase.split())
     before, after = (r"\b" if _is_word(letter) else "" for letter in (phrase.strip()[:1], phrase.strip()[-1:]))
     return f"(?i){before}{text}{after}"
 
@@ -126,10 +125,16 @@ def _is_word(letter: str) -> bool:
 
 
 def _compiled(pattern: str) -> Any:
-    options = re2.Options()
+    engine = _re2()
+    options = engine.Options()
     options.log_errors = False
     try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
+        return engine.compile(pattern, options)
+    except engine.error as error:
         reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         raise ValueError(f"{pattern!r} is not a regular expression of RE2: {reason}") from None
+
+
+def _re2() -> Any:
+    """Loaded with the first guardrail: most installations have none, and each worker keeps 2 MB of it."""
+    return import_module("re2")

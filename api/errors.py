@@ -65,13 +65,16 @@ _MESSAGES_TYPES = {
 }
 """Anthropic's names, the rest likewise."""
 
+_TOO_LONG = "prompt is too long"
+"""What Claude Code looks for in Anthropic's message before it compacts a conversation."""
+
 _HTTP = {
     404: ("not_found", "There is no such route: those of the API begin with /api/v1."),
     405: ("method_not_allowed", "This route does not have that method; `Allow` names those it has."),
     413: ("request_too_large", "The request is too large."),
     415: ("unsupported_media_type", "The body has a type that is not accepted here."),
 }
-_RETRIED_BY_SDKS = frozenset({408, 409, 422, 429})
+_RETRIED_BY_SDKS = frozenset({401, 408, 409, 422, 429})
 """Beside all 5xx, by one or the other; where a retry is useless, `x-should-retry: false` stops them."""
 
 _RETRY_AFTER = {429: 1, 503: 2}
@@ -178,6 +181,10 @@ def _of_messages(told: dict[str, Any], status: int) -> dict[str, Any]:
         "retryable": told["retryable"],
         "provider": told["provider"],
     }
+    if told["code"] == provider_errors.ContextLengthExceeded.code and _TOO_LONG not in told["message"].lower():
+        error["message"] = f"{_TOO_LONG}: {told['message']}"
+    if told["param"] == "thread":
+        error["details"] = {"error_code": "thread_unsupported_request"}
     return {"type": "error", "error": error, "request_id": told["request_id"]}
 
 

@@ -5,7 +5,8 @@ next request with the key is executed.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from itertools import chain, islice
 from typing import Any, cast
 
 import orjson
@@ -16,7 +17,9 @@ from api.answer import API_HEADERS, JSON, STREAM_HEADERS, Answer
 from api.auth import current_principal
 from api.dialect import Dialect, current_dialect
 from api.errors import answer_error, error_body, status_of, unexpected
+from api.packing import Packer, unpacked
 from api.paid import KEYED
+from api.sending import Sending
 from api.trace import current_trace
 from application.call import Call
 from application.idempotency import IdempotencyService
@@ -28,15 +31,6 @@ REPLAYED = "Idempotency-Replayed"
 
 _KEPT_HEADERS = ("Content-Type", "X-Parley-Provider", "X-Parley-Model")
 """Not what a call did cost or how often it was tried: a repeat costs nothing and tries nothing."""
-
-_LEVEL, _WINDOW, _MEMORY = 1, 12, 5
-"""Of the compression: 32 kB for each stream, and a few microseconds per event."""
-
-_MOST = 4 << 20
-"""Compressed bytes; what a statement with more may hold differs between servers."""
-
-_PIECE = 256 << 10
-"""Bytes that are packed at a time."""
 
 _ERRORS = 400
 
@@ -55,7 +49,9 @@ def once(body: Any, execute: Callable[[], Answer], dialect: str = "") -> Answer:
         answer = answer_error(error)
         answer.headers.add(REPLAYED, "true")
         return answer
-    return _first(Keeper(service, call, current_dialect()), execute) if call.reply is None else _replayed(call.reply)
+    if call.reply is None:
+        return _first(Keeper(service, call, current_dialect()), execute)
+    return _replayed(call.reply, service.rest(call))
 
 
 def current_keeper() -> "Keeper | None":
@@ -72,32 +68,28 @@ class Keeper:
         self._service = service
         self._call = call
         self._dialect = dialect
-        self._packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY)
-        self._packed = bytearray()
+        self._packer = Packer()
 
     def add(self, piece: bytes) -> None:
-        """What is too long to be kept is not worth the time that packing it takes."""
-        rest = memoryview(piece)
-        while rest and len(self._packed) <= _MOST:
-            self._packed += self._packer.compress(rest[:_PIECE])
-            rest = rest[_PIECE:]
+        self._packer.add(piece)
 
     def keep(self) -> None:
         """All that was added is the body."""
-        self._packed += self._packer.flush()
-        headers = Headers() if self.answer is None else self.answer.headers
-        kept = tuple((name, headers[name]) for name in _KEPT_HEADERS if name in headers)
-        if len(self._packed) > _MOST:
+        body, *rest = self._packer.end()
+        if self._packer.too_long:
             self.refuse(RequestAbandoned("The answer was too long to be kept for a repeat of its request."))
-        else:
-            status = 200 if self.answer is None else self.answer.status_code
-            self._service.finish(self._call, Reply(status, kept, bytes(self._packed)))
+            return
+        headers = Headers() if self.answer is None else self.answer.headers
+        kept = [(name, headers[name]) for name in _KEPT_HEADERS if name in headers]
+        kept.append(("Content-Length", str(self._packer.length)))
+        status = 200 if self.answer is None else self.answer.status_code
+        self._service.finish(self._call, Reply(status, tuple(kept), body), rest)
 
     def refuse(self, error: ParleyError) -> None:
         """Keep the error alone, whatever was sent before it."""
         body = orjson.dumps(error_body(error, self._call.request_id, self._dialect))
         provider = (("X-Parley-Provider", error.provider),) if error.provider else ()
-        reply = Reply(status_of(error), (("Content-Type", JSON), *provider), zlib.compress(body, _LEVEL))
+        reply = Reply(status_of(error), (("Content-Type", JSON), *provider), zlib.compress(body))
         self._service.finish(self._call, reply)
 
     def release(self) -> None:
@@ -126,12 +118,21 @@ def _dialled() -> bool:
     return call is not None and call.dialled
 
 
-def _replayed(reply: Reply) -> Answer:
-    answer = Answer([zlib.decompress(reply.body)], reply.status, Headers([*reply.headers, (REPLAYED, "true")]))
+def _replayed(reply: Reply, rest: Iterator[bytes]) -> Answer:
+    pieces = unpacked(chain((reply.body,), rest))
+    first = list(islice(pieces, 2))
+    body = Sending(_joined(first, pieces)) if len(first) > 1 else first
+    answer = Answer(body, reply.status, Headers([*reply.headers, (REPLAYED, "true")]))
     answer.fixed = API_HEADERS if answer.headers["Content-Type"] == JSON else STREAM_HEADERS
     if reply.status >= _ERRORS:  # whatever the error says of itself: with this key it stays as it is
         answer.headers["x-should-retry"] = "false"
     return answer
+
+
+def _joined(first: list[bytes], more: Iterator[bytes]) -> Generator[bytes, None, None]:
+    yield from first
+    first.clear()
+    yield from more
 
 
 def _fingerprint(body: Any, dialect: str) -> bytes:

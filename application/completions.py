@@ -66,7 +66,7 @@ class CompletionService:
             messages=order.messages,
             hints=order.hints,
         )
-        return Order(principal, plan, order.models[0], order.messages, order.options)
+        return Order(principal, plan, order.models[0], order.messages, order.options, hints=order.hints)
 
 
 def _affinity(options: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """One call through the deployments of its plan: the first that answers, answers."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from application.cancellation import Cancellation
 from application.continuation import Continuation
@@ -20,19 +20,21 @@ from domain.provider_errors import (
 )
 
 Got = TypeVar("Got")
+_LIMIT = "max_tokens"
 _PASSED_ON = (ProviderError, CircuitOpen)
 """What another deployment may be better at. Everything else is the caller's, or our own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """`plan` is in the order of trying. `prompt_tokens` is the estimate of what is sent.
+    """`plan` is in the order of trying. `prompt_tokens` is the estimate of what is sent, `hints` are as in `Order`.
 
     When nobody answers, what is raised is the first error after which a retry can help, else the first one.
     """
 
     plan: Plan
     prompt_tokens: int = 0
+    hints: frozenset[str] = frozenset()
 
     def whole(self, ask: Callable[[Deployment, Cancellation], Got], cancellation: Cancellation) -> Got:
         """What `ask` gets from the first deployment that does not fail."""
@@ -109,10 +111,18 @@ class Dispatch:
         options = reasoning.adapted(prompt.options, deployment.options, thinks=thinks)
         if not options.keys() <= deployment.options:
             options = {name: value for name, value in options.items() if name in deployment.options}
+        if _LIMIT in self.hints:
+            options = _within(options, deployment.card.max_output)
         keeper, _, conversation = prompt.conversation.partition(":")
         if keeper != deployment.provider:
             conversation = ""
         return replace(prompt, model=deployment.name, options=options, conversation=conversation)
+
+
+def _within(options: Mapping[str, Any], most: int | None) -> Mapping[str, Any]:
+    """Who has to name a limit names what would do for any model, and providers refuse more than the model's own."""
+    asked = options.get(_LIMIT)
+    return options if most is None or asked is None or asked <= most else {**options, _LIMIT: most}
 
 
 class _Walk:

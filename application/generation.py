@@ -79,7 +79,7 @@ class Generation:
 
     @property
     def dispatch(self) -> Dispatch:
-        return Dispatch(self.order.plan, self._prompt_tokens)
+        return Dispatch(self.order.plan, self._prompt_tokens, self.order.hints)
 
     def prompt(self) -> Prompt:
         order, user = self.order, self.order.principal.user_id
@@ -145,11 +145,15 @@ class Generation:
             self.books.journal.progress(Progressed(self.call.request_id, heard.tokens, heard.unreported(), other))
 
     def finish(self, completion: Completion) -> Outcome[Completion]:
-        """The answer is complete: settle, then let the last bytes go."""
+        """The answer is complete: settle, then let the last bytes go.
+
+        One without a word in it that nobody counted costs nothing, as one that failed before its first.
+        """
         upstream_ms = self.elapsed_ms()
         if completion.choices:
             self._heard.show(completion.text)
-        usage = Usage() if self.cached_model else completion.usage
+        nothing = completion.usage is None and not self._heard.tokens
+        usage = Usage() if self.cached_model or nothing else completion.usage
         return self._finished(completion, usage, upstream_ms, completion)
 
     def deliver(self, result: Result, usage: Usage | None) -> Outcome[Result]:
@@ -162,15 +166,15 @@ class Generation:
         counted = usage or tokens.estimated(self._prompt_tokens, self._heard.tokens)
         gone = self.call.cancellation.left
         state, error = (State.PARTIAL, ClientGone()) if gone else (State.COMPLETED, None)
-        charged = self._settle(state, counted, completion=completion or _NO_TEXT, error=error)
+        final = self._settle(state, counted, completion=completion or _NO_TEXT, error=error)
         return Outcome(
             request_id=self.call.request_id,
             order=self.order,
             result=result,
             model=self.model,
             text=self._heard.text(),
-            usage=counted,
-            cost=charged,
+            usage=final.usage,
+            cost=final.charged,
             attempts=self.attempts,
             upstream_ms=upstream_ms,
             started_at=self._started_at,
@@ -203,7 +207,8 @@ class Generation:
         *,
         completion: Completion | None = None,
         error: ParleyError | None = None,
-    ) -> int | None:
+    ) -> LedgerEntry:
+        """The final row: of an answer in several pieces it has the count of the whole."""
         self._open = False
         entries = self._entries(state, usage, error)
         final = entries[-1]
@@ -214,7 +219,7 @@ class Generation:
         if self.order.turn is not None and not isinstance(error, ClientGone):
             receipt.wait_applied(_APPLIED_SECONDS)
         self._record_fact(final)
-        return final.charged
+        return final
 
     def _journal_end(
         self, entries: tuple[LedgerEntry, ...], completion: Completion | None, error: ParleyError | None

@@ -1,9 +1,10 @@
 """A paid call with an idempotency key is made once, however often and wherever its request is repeated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from application.facts import RequestRepeated
@@ -60,13 +61,23 @@ class IdempotencyService:
             self.record(RequestRepeated("replayed"))
         return found
 
-    def finish(self, call: KeyedCall, reply: Reply) -> None:
-        """Keep the reply for repeats. Never raises: where it cannot be kept, the key stays taken.
+    def finish(self, call: KeyedCall, reply: Reply, rest: Sequence[bytes] = ()) -> None:
+        """Keep the reply and the `rest` of its body for repeats. Never raises: if that fails, the key stays taken.
 
         Repeats are then refused: while the call may still be running, and afterwards as abandoned.
         """
         with suppress(Unavailable):
-            self._insist(lambda: self._finish_once(call, reply))
+            self._insist(lambda: self._finish_once(call, reply, rest))
+
+    def rest(self, call: KeyedCall) -> Iterator[bytes]:
+        """What follows the reply's body: each part is read when it is asked for, so that nobody holds them all.
+
+        Ends early when the key is another request's meanwhile. Raises Unavailable.
+        """
+        number = 1
+        while (part := self._insist(partial(self._part_once, call, number))) is not None:
+            yield part
+            number += 1
 
     def release(self, call: KeyedCall) -> None:
         """Nothing was executed, so that the next request with this key may be. Never raises."""
@@ -93,9 +104,13 @@ class IdempotencyService:
             return found
         raise _unfinished(outcome, over=over)
 
-    def _finish_once(self, call: KeyedCall, reply: Reply) -> None:
+    def _finish_once(self, call: KeyedCall, reply: Reply, rest: Sequence[bytes]) -> None:
         with self.begin() as work:
-            work.idempotency.finish(call, reply)
+            work.idempotency.finish(call, reply, rest)
+
+    def _part_once(self, call: KeyedCall, number: int) -> bytes | None:
+        with self.begin() as work:
+            return work.idempotency.part(call, number)
 
     def _release_once(self, call: KeyedCall) -> None:
         with self.begin() as work:

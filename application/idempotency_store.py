@@ -1,5 +1,6 @@
 """What the application asks of storage about idempotency keys."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -18,8 +19,15 @@ class Idempotency(Protocol):
         """Put it in the place of what has its key, in the unit in which `claim` returned that."""
         ...
 
-    def finish(self, call: KeyedCall, reply: Reply) -> None:
-        """Keep what it was answered with; nothing when the key is another request's by now."""
+    def finish(self, call: KeyedCall, reply: Reply, rest: Sequence[bytes] = ()) -> None:
+        """Keep what it was answered with; nothing when it has a reply, or the key is another request's by now.
+
+        `rest` is what follows `reply.body`, in parts of PART bytes at most.
+        """
+        ...
+
+    def part(self, call: KeyedCall, number: int) -> bytes | None:
+        """Of the rest of its reply, from 1; None behind the last, and when the key is another request's by now."""
         ...
 
     def release(self, call: KeyedCall) -> None:
@@ -35,5 +43,5 @@ class Idempotency(Protocol):
         ...
 
     def sweep(self, before: datetime) -> int:
-        """Forget up to 1,000 that were claimed before; returns how many."""
+        """Forget up to 1,000 that were claimed before, fewer when they are long; returns how many."""
         ...

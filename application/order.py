@@ -25,6 +25,8 @@ class Order:
     turn: Turn | None = None
     conversation: str = ""
     """`Session.conversation`."""
+    hints: frozenset[str] = frozenset()
+    """Options that its caller can do without."""
     output_tokens: int | None = None
     """The most it may answer, where that does not follow from its options."""
     images: int = 0

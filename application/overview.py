@@ -1,6 +1,6 @@
 """What administrators look at: everybody's usage and records, the audit log, the state of the workers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -29,6 +29,8 @@ class Overview:
 
     begin: Begin
     clock: Clock
+    report: Callable[[], object]
+    """Has this worker tell of itself now; the others do so every few seconds."""
 
     def usage(self, principal: Principal, wanted: UsageFilter, by: GroupBy) -> list[tuple[str, UsageTotal]]:
         principal.require(Scope.ADMIN)
@@ -53,8 +55,9 @@ class Overview:
         return self._pages()
 
     def status(self, principal: Principal) -> Status:
-        """Workers that told of themselves in the last 30 s."""
+        """Workers that told of themselves in the last 30 s, and the one that is asked as it is now."""
         principal.require(Scope.ADMIN)
+        self.report()
         with self.begin() as work:
             return Status(work.workers.seen_since(self.clock.now() - ALIVE), work.outbox.waiting())
 

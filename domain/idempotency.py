@@ -12,12 +12,19 @@ HEADER = "Idempotency-Key"
 KEY_PATTERN = r"^[!-~]([ -~]*[!-~])?$"
 """Printable ASCII; HTTP takes spaces at the ends away."""
 
+PART = 1 << 20
+"""Bytes of a reply that are stored, and read, at a time: what one statement may hold differs between servers, and some
+drivers need several times as much to say it."""
+
 _KEY = re.compile(r"[ -~]{1,255}")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a request was answered with; `body` is in the form of whoever kept it."""
+    """What a request was answered with.
+
+    `body` is in the form of whoever kept it. It has PART bytes at most: of what is longer, the store has the rest.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...]

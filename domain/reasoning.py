@@ -22,13 +22,15 @@ _LIMITS = ("max_completion_tokens", "max_tokens")
 def adapted(options: Mapping[str, Any], documented: AbstractSet[str], *, thinks: bool = True) -> Mapping[str, Any]:
     """`options` with the wish in the words that are `documented`, or without it.
 
-    `thinks` is False for a model that is known not to reason: nothing is translated for it then.
+    `thinks` is False for a model that is known not to reason: it gets no such wish, and would refuse one.
     """
     named = options.keys() & NAMES
+    if not thinks:
+        documented = documented - NAMES
     if not named or named <= documented:
         return options
     kept = {name: value for name, value in options.items() if name not in NAMES or name in documented}
-    if thinks and not kept.keys() & NAMES:
+    if not kept.keys() & NAMES:
         kept.update(_translated(options, documented))
     return kept
 

@@ -2,16 +2,24 @@
 
 import gc
 import sys
+from importlib import import_module
+from types import ModuleType
+
+from infrastructure import cli
 
 
 def main() -> int:
     """Returns the exit code."""
-    gc.disable()  # what is imported stays: looking through it for garbage would take a third of the time
-    from infrastructure.cli import main as run  # noqa: PLC0415 - not before collecting is off
+    return cli.main(load=_load)
 
+
+def _load(name: str) -> ModuleType:
+    """What is imported stays: looking through it for garbage would take a third of the time."""
+    gc.disable()
+    module = import_module(name)
     gc.freeze()
     gc.enable()
-    return run()
+    return module
 
 
 if __name__ == "__main__":

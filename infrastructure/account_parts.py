@@ -1,10 +1,10 @@
 """Parts of accounts and of the web's guards that need a decision before they can be built."""
 
-from adapters.accounts.oidc import OidcProvider
-from adapters.accounts.oidc_http import OidcHttp
+from importlib import import_module
+
 from adapters.accounts.vault import signing_key
 from adapters.cache.fresh import Fresh
-from adapters.clock import new_id, new_secret
+from adapters.clock import new_secret
 from adapters.mail.smtp import SmtpMailer
 from api.csrf import CsrfGuard
 from api.origin_policy import OriginPolicy
@@ -21,8 +21,6 @@ from infrastructure.settings import Settings
 KEY_SECONDS = 3.0
 LOGIN_SECONDS = 1.0
 """How old what is known of a key or a login may be: the promises are 5 s and 1 s."""
-
-_CALLBACK = "/api/v1/auth/oidc/callback"
 
 
 def fresh_keys(begin: Begin, clock: Clock) -> Fresh[str, KeyRecord]:
@@ -68,24 +66,9 @@ def oidc_label(settings: Settings) -> str:
 def oidc(
     settings: Settings, begin: Begin, clock: Clock, logins: LoginService, vault: Vault, auditor: Auditor
 ) -> OidcService | None:
-    chosen = settings.oidc
-    if chosen is None:
+    if settings.oidc is None:
         return None
-    named = chosen.get("client_secret_env")
-    secret = settings.environment.get(named) if named else None
-    if named and not secret:
-        raise ConfigurationError(f"oidc: the environment variable {named} is not set.")
-    return OidcService(
-        begin=begin,
-        clock=clock,
-        new_id=new_id,
-        new_secret=new_secret,
-        provider=OidcProvider(
-            chosen["issuer"], chosen["client_id"], secret, clock, OidcHttp(chosen["issuer"], private=chosen["private"])
-        ),
-        logins=logins,
-        vault=vault,
-        auditor=auditor,
-        redirect_uri=settings.web.public_url + _CALLBACK,
-        domains=frozenset(domain.lower() for domain in chosen["domains"]),
+    made: OidcService = import_module("infrastructure.oidc_parts").service(
+        settings, begin, clock, logins, vault, auditor
     )
+    return made

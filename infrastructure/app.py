@@ -16,7 +16,8 @@ from infrastructure.logging import configure_logging
 from infrastructure.metrics import init_metrics
 from infrastructure.mount import BehindProxy, Prefixed
 from infrastructure.redaction import secrets_of
-from infrastructure.settings import Settings, WebSettings
+from infrastructure.settings import Settings
+from infrastructure.web_settings import WebSettings
 
 
 def create_app(settings: Settings) -> Flask:

@@ -12,11 +12,13 @@ from domain.usage import NANO, Price
 from infrastructure.guardrail_parts import Guardrail
 from infrastructure.provider_schemas import (
     ALIAS,
+    MODEL_NAME,
     PROVIDER_NAME,
     ROUTE_NAME,
     SECONDS,
     Breaker,
     Deadlines,
+    Model,
     Provider,
     Retries,
     Route,
@@ -127,6 +129,7 @@ class Context(Strict):
 
 class Document(Strict):
     providers = ma.fields.Dict(ma.fields.String(validate=PROVIDER_NAME), ma.fields.Nested(Provider), load_default=dict)
+    models = ma.fields.Dict(ma.fields.String(validate=MODEL_NAME), ma.fields.Nested(Model), load_default=dict)
     deadlines = ma.fields.Nested(Deadlines, load_default=dict)
     retries = ma.fields.Nested(Retries, load_default=lambda: Retries().load({}))
     breaker = ma.fields.Nested(Breaker, load_default=lambda: Breaker().load({}))

@@ -55,10 +55,11 @@ from application.usage import UsageService
 from application.user_admin import UserAdmin
 from infrastructure import account_parts, file_parts, guardrail_parts, parts, provider_parts, route_parts, schema
 from infrastructure.beside import Beside
-from infrastructure.database import create_engine_for
+from infrastructure.database import create_engine_for, pool_state
 from infrastructure.live_configuration import LiveConfiguration
 from infrastructure.secret_key import secret_keys
 from infrastructure.settings import Settings
+from infrastructure.worker_states import Gauges, WorkerStateReport, watched
 
 
 class Container(containers.DeclarativeContainer):
@@ -89,7 +90,7 @@ class Container(containers.DeclarativeContainer):
     rollups = providers.Singleton(SqlRollups, engine)
 
     redis_breaker = providers.Singleton(Breaker, "redis", clock, record)
-    redis = providers.Singleton(parts.redis_link, settings, redis_breaker, record)
+    redis = providers.Singleton(parts.redis, settings, redis_breaker, record)
     counters = providers.Singleton(parts.counters, settings, redis, clock)
     capacity = providers.Singleton(parts.capacity, settings, redis, clock)
     signals = providers.Singleton(parts.signals, redis)
@@ -232,7 +233,17 @@ class Container(containers.DeclarativeContainer):
         providers.Callable(provider_parts.provider_names, settings),
         live_configuration.provided.states,
     )
-    overview = providers.Singleton(Overview, begin, clock)
+    gauges = providers.Singleton(
+        Gauges,
+        in_flight,
+        providers.Callable(watched, settings, database_breaker, redis_breaker),
+        journal.provided.lag,
+        providers.Callable(partial, pool_state, engine),
+        live_configuration.provided.config_hash,
+        models.provided.rests,
+    )
+    state_report = providers.Singleton(WorkerStateReport.begin_life, begin, clock, gauges)
+    overview = providers.Singleton(Overview, begin, clock, state_report.provided.write)
 
     schema_state = providers.Singleton(partial, schema.state, engine)
     health = providers.Singleton(

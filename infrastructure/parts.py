@@ -3,17 +3,15 @@
 import random
 import time
 from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from adapters.ai.live_catalog import LiveCatalog
 from adapters.cache.memory import MemoryCache
-from adapters.cache.redis import RedisCache
-from adapters.cache.signals import MemorySignals, RedisSignals
+from adapters.cache.signals import MemorySignals
 from adapters.journal.journal import FileJournal, JournalOptions
 from adapters.limits.memory import MemoryCounters
 from adapters.limits.memory_capacity import MemoryCapacity
-from adapters.limits.redis import RedisCounters
-from adapters.limits.redis_capacity import RedisCapacity
-from adapters.redis_link import RedisLink, connect
 from application.admission import Defaults
 from application.breaker import Breaker
 from application.health import HealthService
@@ -24,6 +22,9 @@ from domain.errors import Unavailable
 from infrastructure import schema
 from infrastructure.configuration import ConfigurationError
 from infrastructure.settings import Settings
+
+if TYPE_CHECKING:
+    from infrastructure.redis_parts import RedisParts
 
 _LAG_SECONDS = 10.0
 
@@ -36,23 +37,24 @@ def all_of(*recorders: Record) -> Record:
     return record
 
 
-def redis_link(settings: Settings, breaker: Breaker, record: Record) -> RedisLink | None:
+def redis(settings: Settings, breaker: Breaker, record: Record) -> "RedisParts | None":
     if settings.redis_url is None:
         return None
     try:
-        return RedisLink(connect(settings.redis_url), breaker, record)
+        made: RedisParts = import_module("infrastructure.redis_parts").linked(settings.redis_url, breaker, record)
     except ValueError as error:
         raise ConfigurationError(f"REDIS_URL: {error}") from None
+    return made
 
 
-def counters(settings: Settings, link: RedisLink | None, clock: Clock) -> Counters:
+def counters(settings: Settings, redis: "RedisParts | None", clock: Clock) -> Counters:
     local = MemoryCounters(clock)
-    return local if link is None else RedisCounters(link, local, settings.workers)
+    return local if redis is None else redis.counters(local, settings.workers)
 
 
-def capacity(settings: Settings, link: RedisLink | None, clock: Clock) -> Capacity:
+def capacity(settings: Settings, redis: "RedisParts | None", clock: Clock) -> Capacity:
     local = MemoryCapacity(clock, settings.workers)
-    return local if link is None else RedisCapacity(link, local)
+    return local if redis is None else redis.capacity(local)
 
 
 def default_limits(settings: Settings) -> Defaults:
@@ -75,12 +77,12 @@ def short_pause() -> None:
     time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - spreads two writers, guards nothing
 
 
-def cache(link: RedisLink | None, clock: Clock) -> Cache:
-    return MemoryCache(clock) if link is None else RedisCache(link)
+def cache(redis: "RedisParts | None", clock: Clock) -> Cache:
+    return MemoryCache(clock) if redis is None else redis.cache()
 
 
-def signals(link: RedisLink | None) -> Signals:
-    return MemorySignals() if link is None else RedisSignals(link)
+def signals(redis: "RedisParts | None") -> Signals:
+    return MemorySignals() if redis is None else redis.signals()
 
 
 def journal(settings: Settings, apply: Apply, record: Record, prices: LiveCatalog, clock: Clock) -> FileJournal:
@@ -93,7 +95,7 @@ def health(
     schema_state: Callable[[], tuple[str | None, str]],
     journal: FileJournal,
     database: Breaker,
-    link: RedisLink | None,
+    redis: "RedisParts | None",
     config: Callable[[], str],
 ) -> HealthService:
     def database_state() -> str | None:
@@ -112,7 +114,7 @@ def health(
     return HealthService(
         in_flight=in_flight,
         required={"database": database_state},
-        optional={"redis": link.trouble, "journal": journal_state} if link else {"journal": journal_state},
+        optional={"redis": redis.trouble, "journal": journal_state} if redis else {"journal": journal_state},
         schema=schema.head,
         config=config,
     )

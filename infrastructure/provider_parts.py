@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from adapters.ai.retries import Retries
 from adapters.ai.wires import REMOTE, USUAL
 from application.live import EnteredKey
 from application.provider_admin import ProviderState
+from domain.completion import ModelCard
 from domain.errors import InvalidRequest
 from domain.usage import Price, PriceBook
 from infrastructure.configuration import ConfigurationError
@@ -34,6 +36,7 @@ def configured_providers(settings: Settings, entered: Mapping[str, EnteredKey] =
     A key that an administrator entered counts instead of the file's, which counts instead of the environment's.
     """
     profiles = known_profiles()
+    _check_models(settings, profiles.keys() | settings.providers.keys())
     names = (*settings.providers, *sorted(profiles.keys() - settings.providers.keys()))
     on = [name for name in names if _sources(settings, profiles.get(name), name, entered)]
     found = [_provider(settings, profiles.get(name), name, entered.get(name)) for name in on]
@@ -74,6 +77,7 @@ def _sources(
 def _provider(settings: Settings, known: Profile | None, name: str, key: EnteredKey | None) -> ProviderConfig:
     table = settings.providers.get(name, {})
     profile = known or _own_profile(name, table)
+    profile = replace(profile, models=_cards(name, profile, settings.models))
     if "on_disconnect" in table:
         profile = replace(profile, on_disconnect=table["on_disconnect"])
     of_environment = settings.environment.get(_variable(name, "BASE_URL"))
@@ -103,6 +107,23 @@ def _own_profile(name: str, table: Mapping[str, Any]) -> Profile:
         return Profile(name, address, wire=wire)
     own = replace(template, name=name, base_url=address, key_env=(), needs_key=False)
     return replace(own, default_model="", models=(), prices={})
+
+
+def _cards(provider: str, profile: Profile, tables: Mapping[str, Mapping[str, Any]]) -> tuple[ModelCard, ...]:
+    """What is known of its models, with what the file says of them."""
+    cards = {card.name: card for card in profile.models}
+    for id_, table in tables.items():
+        owner, _, model = id_.partition("/")
+        if owner == provider:
+            told = {**table, "capabilities": tuple(table["capabilities"])} if "capabilities" in table else table
+            cards[model] = replace(cards.get(model, ModelCard(model)), **told)
+    return tuple(cards.values())
+
+
+def _check_models(settings: Settings, providers: AbstractSet[str]) -> None:
+    for model in settings.models:
+        if model.partition("/")[0] not in providers:
+            raise ConfigurationError(f"models.{model}: there is no such provider.")
 
 
 def _check_address(provider: str, base_url: str) -> None:

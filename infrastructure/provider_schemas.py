@@ -15,6 +15,11 @@ ROUTE_NAME = validate.Regexp(
 _VARIABLE = validate.Regexp(r"^[A-Z][A-Z0-9_]*$")
 _MODEL = validate.Regexp(r"^[a-z][a-z0-9_-]{0,31}/\S{1,200}$", error="a target is provider/model")
 _WEIGHT = validate.Range(1, 1_000)
+_TOKENS = validate.Range(1, 100_000_000)
+_CAPABILITIES = (
+    *("chat", "stream", "tools", "vision", "audio", "json_object", "json_schema", "reasoning", "thinking_budget"),
+    *("prefill", "embeddings", "images"),
+)
 
 
 class Strict(ma.Schema):
@@ -58,6 +63,14 @@ class Provider(Strict):
         names = [entry["api_key_env"] for entry in table.get("credentials", ()) if "api_key_env" in entry]
         if len(set(names)) < len(names):
             raise ma.ValidationError("each credential once; a weight gives one more of the calls", "credentials")
+
+
+class Model(Strict):
+    """What is not told stays as the provider's own list has it. `capabilities` take the place of those listed."""
+
+    context_window = ma.fields.Integer(strict=True, validate=_TOKENS)
+    max_output = ma.fields.Integer(strict=True, validate=_TOKENS)
+    capabilities = ma.fields.List(ma.fields.String(validate=validate.OneOf(_CAPABILITIES)))
 
 
 class Retries(Strict):
@@ -115,6 +128,7 @@ class Route(Strict):
 
 
 ALIAS = ma.fields.String(validate=_MODEL)
+MODEL_NAME = _MODEL
 
 
 def _target(entry: Any) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from infrastructure.settings import Settings, load
 
 LIVE = frozenset(
     {
-        *("providers", "aliases", "routes", "deadlines", "retries", "breaker", "limits", "prices", "guardrails"),
-        "environment",
+        *("providers", "models", "aliases", "routes", "deadlines", "retries", "breaker", "limits", "prices"),
+        *("guardrails", "environment"),
     }
 )
 """What may change while the program runs."""

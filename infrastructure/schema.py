@@ -1,50 +1,23 @@
-"""The schema's version: which one the store has, which one this program needs, and the way from one to the other."""
+"""The schema's version: which one the store has, and which one this program needs. `schema_changes` has the way there.
 
-import time
-from collections.abc import Callable
+Every worker asks; only a migration needs alembic, which would take 4 MB in each of them. So this module knows what
+alembic knows: the one row of its table, and that the files of the migrations are named after their revisions.
+"""
+
 from functools import cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, inspect, text
 
-from adapters.persistence.errors import RETRY_AFTER
 from adapters.persistence.transaction import transaction
-from domain.errors import DatabaseBusy
 
-_FOLDER = Path(__file__).resolve().parent / "migrations"
-_LONG = 3600.0
-_WAIT = 60.0
-_ASK = {
-    # DDL commits on MySQL, so there the lock belongs to the connection; names are shared by all databases of a server.
-    "mysql": text("SELECT GET_LOCK(CONCAT('parley.migrate.', MD5(DATABASE())), 0)"),
-    "postgresql": text("SELECT pg_try_advisory_xact_lock(123676465390969)"),
-    # A transaction on the embedded store has the whole file.
-    "sqlite": text("SELECT 1"),
-}
-_RELEASE = text("SELECT RELEASE_LOCK(CONCAT('parley.migrate.', MD5(DATABASE())))")
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+
+_REVISION = text("SELECT version_num FROM alembic_version")
 
 
 class SchemaError(Exception):
-    """The store cannot be brought to this program's schema; the message says why."""
-
-
-def migrate(engine: Engine) -> None:
-    """Upgrade to this program's schema. Of several processes at once one works and the others wait for it.
-
-    Raises SchemaError, DatabaseUnavailable or DatabaseBusy. A statement is bounded by the engine's timeouts: for
-    a change that takes longer, give the address larger ones (`?read_timeout=3600&statement_timeout=3600`).
-    """
-    _alone(engine, lambda config: command.upgrade(config, "head"))
-
-
-def downgrade(engine: Engine, revision: str) -> None:
-    """Back to `revision`, or to nothing with `base`. Raises as `migrate` does."""
-    _alone(engine, lambda config: command.downgrade(config, revision))
+    """The store does not have this program's schema, or cannot be brought to it; the message says why."""
 
 
 def state(engine: Engine) -> tuple[str | None, str]:
@@ -53,7 +26,8 @@ def state(engine: Engine) -> tuple[str | None, str]:
     Raises DatabaseUnavailable or DatabaseBusy.
     """
     with transaction(engine) as connection:
-        return MigrationContext.configure(connection).get_current_revision(), head()
+        known = inspect(connection).has_table("alembic_version")
+        return (connection.execute(_REVISION).scalar() if known else None), head()
 
 
 def mismatch(engine: Engine) -> str | None:
@@ -69,37 +43,4 @@ def mismatch(engine: Engine) -> str | None:
 @cache
 def head() -> str:
     """The revision that this program needs."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
-
-
-def _config(connection: Connection | None = None) -> Config:
-    config = Config(attributes={"connection": connection})
-    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
-    return config
-
-
-def _alone(engine: Engine, change: Callable[[Config], None]) -> None:
-    with transaction(engine, _LONG) as connection:
-        try:
-            _lock(connection)
-            change(_config(connection))
-            connection.commit()
-        except CommandError as error:
-            raise SchemaError(f"The store's schema does not fit this program: {error}") from error
-        finally:
-            _unlock(connection)
-
-
-def _lock(connection: Connection) -> None:
-    deadline = time.monotonic() + _WAIT
-    while not connection.execute(_ASK[connection.dialect.name]).scalar():
-        if time.monotonic() > deadline:
-            raise DatabaseBusy("Another process is migrating the store.", retry_after=RETRY_AFTER)
-        time.sleep(0.1)
-
-
-def _unlock(connection: Connection) -> None:
-    """The end of its connection frees a lock as well, so a broken one needs nothing more."""
-    if connection.dialect.name == "mysql" and not connection.invalidated:
-        connection.rollback()
-        connection.execute(_RELEASE)
+    return max(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("[0-9]*.py"))

@@ -2,10 +2,8 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -14,43 +12,16 @@ from environs import Env, EnvError, validate
 
 from domain.usage import NANO, Price
 from infrastructure.configuration import ConfigurationError, read
+from infrastructure.web_settings import WebSettings, bind_address, web_settings
 
 _SECRET_BYTES = 32
 _TOKEN_BYTES = 16
-_LOOPBACK = ("127.0.0.0/8", "::1/128")
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+")
-_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
-_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?")
-_HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
-_HIGHEST_PORT = 65_535
 _VARIETY = 8
 _TOTAL_SECONDS = 600.0
 _SETTLING_SECONDS = 60.0
 ACCEPTED = "PARLEY_ACCEPTED_CONFIG"
 """The variable by which a gateway of several processes names the copy of the file that is in force in all of them."""
 _WEAK = ("changeme", "secret", "password", "12345678")
-
-
-@dataclass(frozen=True, slots=True)
-class WebSettings:
-    """How Parley is reached. `public_url` has no slash at its end and includes the path prefix."""
-
-    public_url: str
-    prefix: str = ""
-    """`/parley`: the path under which a proxy mounts it, whether or not the proxy strips it."""
-    trusted_hosts: tuple[str, ...] = ()
-    trusted_proxies: tuple[str, ...] = ()
-    """Networks whose `X-Forwarded-For` and `-Proto` are believed."""
-    cors_origins: tuple[str, ...] = ()
-
-    @property
-    def secure(self) -> bool:
-        return self.public_url.startswith("https://")
-
-    @property
-    def origin(self) -> str:
-        """As browsers send it in `Origin`."""
-        return "/".join(self.public_url.split("/")[:3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +64,7 @@ class Settings:
     web: WebSettings
     smtp: SmtpSettings | None
     providers: Mapping[str, Mapping[str, Any]]
+    models: Mapping[str, Mapping[str, Any]]
     prices: Mapping[str, Price]
     environment: Mapping[str, str] = field(repr=False)
 
@@ -153,6 +125,7 @@ class Settings:
             "web": asdict(self.web),
             "smtp": None if self.smtp is None else f"{self.smtp.host}:{self.smtp.port}",
             "providers": {name: dict(table) for name, table in self.providers.items()},
+            "models": {name: dict(table) for name, table in self.models.items()},
             "prices": {name: _price(price) for name, price in self.prices.items()},
         }
 
@@ -167,7 +140,7 @@ def load(copy: Path | None = None) -> Settings:
         path = _config_path(env)
         document = read(copy or path)
         settings = Settings(
-            bind=_bind(env),
+            bind=bind_address(env),
             home=Path(env.str("PARLEY_HOME", "") or "./var").absolute(),
             workers=env.int("PARLEY_WORKERS", 1, validate=validate.Range(1, 64)),
             config_path=path,
@@ -187,9 +160,10 @@ def load(copy: Path | None = None) -> Settings:
             cache=document["cache"],
             context=document["context"],
             guardrails=document["guardrails"],
-            web=_web(env),
+            web=web_settings(env),
             smtp=_smtp(env),
             providers=document["providers"],
+            models=document["models"],
             prices=document["prices"],
             environment=dict(os.environ),
         )
@@ -234,14 +208,6 @@ def _database_url(value: str) -> str:
     return f"{scheme}:///{Path(name).absolute()}{question}{limits}"
 
 
-def _bind(env: Env) -> str:
-    bind: str = env.str("PARLEY_BIND", "") or "127.0.0.1:8080"
-    host, _, port = bind.rpartition(":")
-    if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port) <= _HIGHEST_PORT:
-        raise ConfigurationError("PARLEY_BIND is an address and a port, as 127.0.0.1:8080 or [::1]:8080.")
-    return bind
-
-
 def _secrets(value: str) -> tuple[str, ...]:
     """Several, separated by commas, while one takes the place of another."""
     given = [part.strip() for part in value.split(",") if part.strip()]
@@ -255,34 +221,6 @@ def _strong(name: str, value: str, least: int) -> str | None:
     if len(value.encode()) < least or weak:
         raise ConfigurationError(f"{name} must be at least {least} random bytes; `openssl rand -hex 32` makes some.")
     return value
-
-
-def _web(env: Env) -> WebSettings:
-    prefix = env.str("PARLEY_PATH_PREFIX", "").rstrip("/")
-    if prefix and not _PREFIX.fullmatch(prefix):
-        raise ConfigurationError("PARLEY_PATH_PREFIX is a path such as /parley.")
-    public_url = env.str("PARLEY_PUBLIC_URL", "").rstrip("/") or f"http://{_bind(env)}{prefix}"
-    if not _PUBLIC_URL.fullmatch(public_url) or not public_url.endswith(prefix):
-        raise ConfigurationError("PARLEY_PUBLIC_URL is http(s)://host[:port], then PARLEY_PATH_PREFIX.")
-    origins = _listed(env.str("PARLEY_CORS_ORIGINS", ""))
-    if any(not _ORIGIN.fullmatch(origin) for origin in origins):
-        raise ConfigurationError("PARLEY_CORS_ORIGINS are origins, as https://app.example.com, separated by commas.")
-    return WebSettings(
-        public_url=public_url,
-        prefix=prefix,
-        trusted_hosts=tuple(name.lower() for name in _listed(env.str("PARLEY_TRUSTED_HOSTS", ""))),
-        trusted_proxies=_proxies(env.str("PARLEY_TRUSTED_PROXY", "")),
-        cors_origins=origins,
-    )
-
-
-def _proxies(value: str) -> tuple[str, ...]:
-    """`1` is this machine; otherwise addresses or networks, separated by commas."""
-    named = _LOOPBACK if value == "1" else _listed(value) if value != "0" else ()
-    try:
-        return tuple(str(ip_network(name)) for name in named)
-    except ValueError:
-        raise ConfigurationError("PARLEY_TRUSTED_PROXY is 1, or addresses or networks separated by commas.") from None
 
 
 def _smtp(env: Env) -> SmtpSettings | None:
@@ -302,10 +240,6 @@ def _smtp(env: Env) -> SmtpSettings | None:
         password=env.str("SMTP_PASSWORD", "") or None,
         ca_file=env.str("SMTP_CA_FILE", "") or None,
     )
-
-
-def _listed(value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def _price(price: Price) -> dict[str, float | None]:

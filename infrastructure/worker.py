@@ -1,7 +1,6 @@
 """The life of one worker process: what starts after the fork, how it drains, what it leaves behind."""
 
 import signal
-import uuid
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -15,13 +14,12 @@ from domain.errors import ServerShuttingDown
 from infrastructure import edge
 from infrastructure.app import container_of
 from infrastructure.chores import attempt, every
-from infrastructure.database import pool_state
 from infrastructure.guardrail_parts import rules
 from infrastructure.logging import dropped_lines, register_secret
 from infrastructure.metrics import Sampler
 from infrastructure.parts import adopt_limits
 from infrastructure.settings import accepted_copy
-from infrastructure.worker_states import Gauges, WorkerStateReport, sweep
+from infrastructure.worker_states import sweep
 
 _CLOSE_SECONDS = 5.0
 _LOOK_SECONDS = 0.05
@@ -83,7 +81,7 @@ def _begin_chores(container: Any) -> None:
     settings, begin, clock = container.settings(), container.begin(), container.clock()
     gevent.spawn(every, 1.0, container.rollups().advance)
     gevent.spawn(every, 60.0, partial(sweep, begin, clock, settings.turn_seconds))
-    gevent.spawn(every, 5.0, _state_report(container).write)
+    gevent.spawn(every, 5.0, container.state_report().write)
     gevent.spawn(every, 2.0, container.image_jobs().sweep)
     gevent.spawn(every, 600.0, container.files().sweep)
     mails = container.mails()
@@ -99,23 +97,6 @@ def _await_the_rest(container: Any) -> None:
     with gevent.Timeout(container.settings().server["drain"] + _CLOSE_SECONDS, exception=False):
         while jobs.running or beside.running:
             gevent.sleep(_LOOK_SECONDS)
-
-
-def _state_report(container: Any) -> WorkerStateReport:
-    settings, clock = container.settings(), container.clock()
-    breakers = {"database": container.database_breaker()}
-    if settings.redis_url is not None:
-        breakers["redis"] = container.redis_breaker()
-    pool = partial(pool_state, container.engine())
-    gauges = Gauges(
-        container.in_flight(),
-        breakers,
-        container.journal().lag,
-        pool,
-        container.live_configuration().config_hash,
-        container.models().rests,
-    )
-    return WorkerStateReport(f"wrk_{uuid.uuid4().hex}", container.begin(), clock, gauges, clock.now())
 
 
 def _sampler(container: Any) -> Sampler:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from application.in_flight import InFlight
 from application.model_ports import Rest
 from application.ports import Clock
 from application.store import Begin
+from infrastructure.settings import Settings
 
 _RESTS = 100
 """Told of at most: names of models may come from clients."""
@@ -68,11 +70,21 @@ class WorkerStateReport:
     started_at: datetime
     host: str = field(default_factory=socket.gethostname)
 
+    @classmethod
+    def begin_life(cls, begin: Begin, clock: Clock, gauges: Gauges) -> "WorkerStateReport":
+        """Of the worker that this process is."""
+        return cls(f"wrk_{uuid.uuid4().hex}", begin, clock, gauges, clock.now())
+
     def write(self) -> None:
         state = self.gauges.read()  # before the transaction, which takes a connection of the pool
         row = WorkerState(self.id, self.host, self.started_at, self.clock.now(), state)
         with self.begin() as work:
             work.workers.put(row)
+
+
+def watched(settings: Settings, database: Breaker, redis: Breaker) -> dict[str, Breaker]:
+    """The breakers of the servers that there are."""
+    return {"database": database} if settings.redis_url is None else {"database": database, "redis": redis}
 
 
 def sweep(begin: Begin, clock: Clock, turn_seconds: float) -> None:

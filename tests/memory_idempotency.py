@@ -1,6 +1,6 @@
 """Idempotency keys in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,10 +18,16 @@ class MemoryIdempotency:
 
     def take_over(self, call: KeyedCall) -> None:
         self.rows.keyed[call.id] = call
+        self.rows.keyed_parts.pop(call.id, None)
 
-    def finish(self, call: KeyedCall, reply: Reply) -> None:
-        if self._has_key(call):
+    def finish(self, call: KeyedCall, reply: Reply, rest: Sequence[bytes] = ()) -> None:
+        if self._has_key(call) and self.rows.keyed[call.id].reply is None:
             self.rows.keyed[call.id] = replace(self.rows.keyed[call.id], reply=reply)
+            self.rows.keyed_parts[call.id] = tuple(rest)
+
+    def part(self, call: KeyedCall, number: int) -> bytes | None:
+        parts = self.rows.keyed_parts.get(call.id, ()) if self._has_key(call) else ()
+        return parts[number - 1] if number <= len(parts) else None
 
     def release(self, call: KeyedCall) -> None:
         if self._has_key(call) and self.rows.keyed[call.id].reply is None:
@@ -41,6 +47,7 @@ class MemoryIdempotency:
         dropped = list(keys)
         for key in dropped:
             del self.rows.keyed[key]
+            self.rows.keyed_parts.pop(key, None)
         return len(dropped)
 
     def _has_key(self, call: KeyedCall) -> bool:

@@ -66,6 +66,7 @@ class Rows:
     audit: dict[str, AuditEntry] = field(default_factory=dict)
     workers: dict[str, WorkerState] = field(default_factory=dict)
     keyed: dict[bytes, KeyedCall] = field(default_factory=dict)
+    keyed_parts: dict[bytes, tuple[bytes, ...]] = field(default_factory=dict)
     files: dict[str, StoredFile] = field(default_factory=dict)
     image_jobs: dict[str, ImageJob] = field(default_factory=dict)
     refuse_audit: Exception | None = None

@@ -2,10 +2,12 @@
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("domain", "application", "adapters", "api", "infrastructure")
@@ -30,7 +32,7 @@ class Module:
         return f"{self.path}:{line}: {self.text.splitlines()[line - 1].strip()}"
 
     def functions(self) -> list[Function]:
-        return [node for node in ast.walk(self.tree) if isinstance(node, Function)]
+        return nodes(self.tree, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def module(path: str, text: str) -> Module:
@@ -45,6 +47,21 @@ def program() -> tuple[Module, ...]:
     return tuple(module(file.relative_to(ROOT).as_posix(), file.read_text()) for file in sorted(files))
 
 
+def nodes(tree: ast.Module, *kinds: type[ast.AST]) -> list[Any]:
+    """All nodes of exactly these kinds, kind by kind. Every rule asks for some, so the tree is walked once."""
+    found = _nodes_by_kind(tree)
+    return [node for kind in kinds for node in found.get(kind, ())]
+
+
+@cache
+def _nodes_by_kind(tree: ast.Module) -> dict[type[ast.AST], list[ast.AST]]:
+    found = defaultdict(list)
+    for node in ast.walk(tree):
+        found[type(node)].append(node)
+    return dict(found)
+
+
+@cache
 def words(name: str) -> list[str]:
     """The words of an identifier: `HTTPStatus_of` has http, status and of."""
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+", name)]
@@ -52,10 +69,10 @@ def words(name: str) -> list[str]:
 
 def literals(tree: ast.Module) -> Iterator[ast.Constant]:
     """All strings but docstrings and the examples of the HTTP document, which are prose."""
-    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    prose |= {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg == "example"}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+    prose = {id(node.value) for node in nodes(tree, ast.Expr)}
+    prose |= {id(node.value) for node in nodes(tree, ast.keyword) if node.arg == "example"}
+    for node in nodes(tree, ast.Constant):
+        if isinstance(node.value, str) and id(node) not in prose:
             yield node
 
 
@@ -63,8 +80,8 @@ def fields_of_schemas(tree: ast.Module) -> set[int]:
     """The targets of `name = ma.fields.…`: names of the HTTP contract, not of the program."""
     return {
         id(target)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        for node in nodes(tree, ast.Assign)
+        if isinstance(node.value, ast.Call)
         for target in node.targets
         if dotted(node.value.func).startswith(("ma.fields.", "fields."))
     }
@@ -73,7 +90,7 @@ def fields_of_schemas(tree: ast.Module) -> set[int]:
 def definitions(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Every name that the source makes up, with its line: classes, functions, parameters, variables, aliases."""
     contract = fields_of_schemas(tree)
-    for node in ast.walk(tree):
+    for node in nodes(tree, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.arg, ast.Name, ast.alias):
         if id(node) in contract:
             continue
         if isinstance(node, ast.ClassDef | Function):
@@ -89,7 +106,7 @@ def definitions(tree: ast.Module) -> Iterator[tuple[str, int]]:
 def mentions(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Every identifier, with its line, but for the modules that imports name."""
     yield from definitions(tree)
-    for node in ast.walk(tree):
+    for node in nodes(tree, ast.Name, ast.Attribute, ast.keyword, ast.ImportFrom):
         if isinstance(node, ast.Name):
             yield node.id, node.lineno
         elif isinstance(node, ast.Attribute):
@@ -102,7 +119,7 @@ def mentions(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """The full name of every imported module, with its line."""
-    for node in ast.walk(tree):
+    for node in nodes(tree, ast.Import, ast.ImportFrom):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

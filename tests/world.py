@@ -1,5 +1,6 @@
 """The application on fakes: every service, wired as the container wires the real parts."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -176,7 +177,8 @@ class World:
             frozenset({"acme", "openai"}),
             lambda: [ProviderState("acme", "https://acme.example/v1", ("file",), 1)],
         )
-        self.overview = Overview(self.begin, self.clock)
+        self.reports: list[Callable[[], object]] = []
+        self.overview = Overview(self.begin, self.clock, lambda: [report() for report in self.reports])
 
     def find_key(self, kid: str) -> KeyRecord | None:
         with self.begin() as work:

@@ -1,13 +1,15 @@
 """Encryption of what must be read again, with a key of its own for every purpose."""
 
+import hmac
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
-_KEY_BYTES = 32
+_SHA256_BYTES = 32
 
 
 class Vault:
@@ -25,11 +27,13 @@ class Vault:
         """Raises ValueError for what was not sealed for this purpose with one of the keys."""
         try:
             return self._box(purpose).decrypt(sealed).decode()
-        except InvalidToken as error:
+        except _fernet().InvalidToken as error:
             raise ValueError("This was not sealed for this purpose with a key that is known.") from error
 
-    def _box(self, purpose: str) -> MultiFernet:
-        return MultiFernet([Fernet(urlsafe_b64encode(_derive(key, f"seal {purpose}"))) for key in self._keys])
+    def _box(self, purpose: str) -> "MultiFernet":
+        keys = [urlsafe_b64encode(_derive(key, f"seal {purpose}")) for key in self._keys]
+        box: MultiFernet = _fernet().MultiFernet(map(_fernet().Fernet, keys))
+        return box
 
 
 def signing_key(key: str, purpose: str) -> bytes:
@@ -38,5 +42,14 @@ def signing_key(key: str, purpose: str) -> bytes:
 
 
 def _derive(key: str, label: str) -> bytes:
-    """HKDF (RFC 5869). Without a salt: the key is random, and the same one has to come out in every process."""
-    return HKDF(SHA256(), _KEY_BYTES, salt=None, info=f"parley {label}".encode()).derive(key.encode())
+    """HKDF (RFC 5869) with SHA-256, one block of it.
+
+    Without a salt: the key is random, and the same one has to come out in every process.
+    """
+    extracted = hmac.digest(bytes(_SHA256_BYTES), key.encode(), "sha256")
+    return hmac.digest(extracted, f"parley {label}\x01".encode(), "sha256")
+
+
+def _fernet() -> Any:
+    """Loaded with the first secret: many installations seal none, and `cryptography` takes 7 MB in every worker."""
+    return import_module("cryptography.fernet")

@@ -18,6 +18,7 @@ _INDEX = frozenset({"index"})
 """The place of a call within a stream."""
 _OURS = frozenset({"redacted_thinking", "thinking", "thought_signature"})
 """Pieces of reasoning of wires that are not this one."""
+_SHOWN_BELOW = {"type": "text", "text": "The user's next message shows the result."}
 
 
 def spoken(messages: Sequence[Message], quirks: Quirks) -> Sequence[Message]:
@@ -25,6 +26,8 @@ def spoken(messages: Sequence[Message], quirks: Quirks) -> Sequence[Message]:
     markers = _MARKERS - quirks.keeps
     unknown = (_EXTENSIONS - quirks.keeps) | _OF_ANSWERS
     sent = [_known(message, unknown, markers) for message in messages]
+    if not quirks.tools_show:
+        sent = _shown_by_user(sent)
     if quirks.prefill and sent and sent[-1].get("role") == "assistant" and not sent[-1].get("tool_calls"):
         sent[-1] = {**sent[-1], quirks.prefill: True}
     return sent
@@ -33,6 +36,33 @@ def spoken(messages: Sequence[Message], quirks: Quirks) -> Sequence[Message]:
 def offered(tools: Any, quirks: Quirks) -> Any:
     """Tools without the markers that this provider does not know."""
     return _unmarked(tools, _MARKERS - quirks.keeps)
+
+
+def _shown_by_user(messages: list[Message]) -> list[Message]:
+    """OpenAI takes nothing but text as a tool's result: whatever else there is follows all results of the turn."""
+    sent: list[Message] = []
+    waiting: list[JsonObject] = []
+    for message in messages:
+        shown = _images_of(message)
+        if waiting and message.get("role") != "tool":
+            sent.append({"role": "user", "content": waiting})
+            waiting = []
+        sent.append(_as_text(message) if shown else message)
+        waiting += shown
+    return [*sent, {"role": "user", "content": waiting}] if waiting else sent
+
+
+def _images_of(message: Message) -> list[JsonObject]:
+    """What a tool's result has besides text."""
+    content = message.get("content")
+    if type(content) is not list or message.get("role") != "tool":
+        return []
+    return [part for part in content if part.get("type") != "text"]
+
+
+def _as_text(result: Message) -> Message:
+    texts = [part for part in result["content"] if part.get("type") == "text"]
+    return {**result, "content": [*texts, _SHOWN_BELOW]}
 
 
 def _known(message: Message, unknown: frozenset[str], markers: frozenset[str]) -> Message:

@@ -1,6 +1,7 @@
 """OpenAI's chat completions wire: a prompt into bytes, an answer into a `Completion`. Streams: `openai_stream`."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -20,6 +21,8 @@ from domain.provider_errors import ProviderError, UpstreamBadJson, UpstreamFaile
 PATH = "/chat/completions"
 
 _LIMITS = ("max_completion_tokens", "max_tokens")
+_USER = 64
+"""Characters of `user` that OpenAI takes."""
 _EXTRA = ("system_fingerprint", "service_tier")
 _FINISHES = frozenset({"content_filter", "function_call", "length", "stop", "tool_calls"})
 _ANTHROPICS = frozenset({"block_binding", "budget_tokens", "display"})
@@ -37,6 +40,8 @@ def encode(prompt: Prompt, profile: Profile, *, stream: bool) -> bytes:
     body: dict[str, Any] = {"model": prompt.model, "messages": messages, **prompt.options}
     if profile.max_tokens_field is not None:
         _rename_limit(body, profile.max_tokens_field)
+    if len(str(body.get("user", ""))) > _USER:
+        body["user"] = sha256(str(body["user"]).encode()).hexdigest()
     _translate(body, profile.quirks)
     if "tools" in body:
         body["tools"] = offered(body["tools"], profile.quirks)

@@ -23,6 +23,8 @@ class Quirks:
     """OpenAI's words for its finish reasons; `error` is one that tells of a failure."""
     errors: Mapping[str, type[ProviderError]] = field(default_factory=dict)
     """By the code or the type of an error in lower case, or by a status of its own. They count before ours."""
+    tools_show: bool = False
+    """A tool's result may have images here. Elsewhere they follow in a message of the user's."""
     usage_within: str = ""
     """The member of a stream's chunk in which its usage may be, besides the usual place."""
 

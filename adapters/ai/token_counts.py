@@ -37,6 +37,7 @@ class TokenCounts:
 
 @cache
 def _counter(name: str) -> Callable[[str], int]:
-    tokenizer = getattr(import_module(f"{_PACKAGE}.bpe.openai"), name)()
+    # `openai` is a member of the extension, which no import finds by its path.
+    tokenizer = getattr(import_module(f"{_PACKAGE}.bpe").openai, name)()
     count: Callable[[str], int] = tokenizer.count
     return count

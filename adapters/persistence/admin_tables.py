@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Boolean, Column, Date, Index, Integer, LargeBinary, Table
 
 from adapters.persistence.tables import metadata
-from adapters.persistence.types import DIGEST, LONG_BYTES, LongText, Name, Utc
+from adapters.persistence.types import DIGEST, LongBytes, LongText, Name, Utc
 
 _ID = Name(64)
 _WORD = Name(64)
@@ -118,9 +118,18 @@ idempotency_keys = Table(
     Column("claimed_at", Utc, nullable=False),
     Column("status", Integer),
     Column("headers", LongText),
-    Column("body", LONG_BYTES),
+    Column("body", LongBytes),
     Index("ix_idempotency_keys_user", "user_id"),
     Index("ix_idempotency_keys_claimed", "claimed_at"),
 )
 """`id` is a digest of the key and of whose it is. Without a `status` the request has no reply yet. `headers` is a JSON
 list of pairs."""
+
+idempotency_parts = Table(
+    "idempotency_parts",
+    metadata,
+    Column("key_id", DIGEST, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("body", LongBytes, nullable=False),
+)
+"""What follows `body` of the key's reply, from 1. A key without a reply has none."""

@@ -1,13 +1,15 @@
 """Idempotency keys in SQL."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, RowMapping, bindparam, delete, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, delete, func, insert, select, update
 
 from adapters.persistence.admin_tables import idempotency_keys as keys
+from adapters.persistence.admin_tables import idempotency_parts as parts
 from adapters.persistence.dialects import insert_or_lock
 from adapters.persistence.tables import usage_ledger
 from domain.idempotency import KeyedCall, Reply
@@ -19,14 +21,23 @@ _NO_REPLY = {"status": None, "headers": None, "body": None}
 
 _THIS = keys.c.id == bindparam("key_id")
 _OWN = _THIS & (keys.c.request_id == bindparam("owner"))
+_OPEN = _OWN & keys.c.status.is_(None)
 _FIND = select(keys).where(_THIS)
 _TAKE_OVER = update(keys).where(_THIS).values({name: bindparam(f"new_{name}") for name in _CLAIMED} | _NO_REPLY)
-_FINISH = update(keys).where(_OWN).values({name: bindparam(f"new_{name}") for name in _NO_REPLY})
+_FINISH = update(keys).where(_OPEN).values({name: bindparam(f"new_{name}") for name in _NO_REPLY})
 _FORGET = delete(keys).where(_THIS)
-_RELEASE = delete(keys).where(_OWN, keys.c.status.is_(None))
-_OF_USER = select(keys.c.id).where(keys.c.user_id == bindparam("owner_id"))
+_RELEASE = delete(keys).where(_OPEN)
+_PUT = insert(parts)
+_PART = select(parts.c.body).join(keys, keys.c.id == parts.c.key_id).where(_OWN, parts.c.number == bindparam("part"))
+_FORGET_PARTS = delete(parts).where(parts.c.key_id == bindparam("key_id"))
+_COUNT = select(func.count()).where(parts.c.key_id == keys.c.id).scalar_subquery()
+_WITH_PARTS = select(parts.c.key_id).distinct().where(parts.c.key_id.in_(bindparam("key_ids", expanding=True)))
+_OF_USER = select(keys.c.id).where(keys.c.user_id == bindparam("owner_id")).order_by(keys.c.id)
 _OVER = keys.c.claimed_at < bindparam("before")
-_OLD = select(keys.c.id).where(_OVER).order_by(keys.c.id).limit(1_000)
+_FORGET_OLD = _FORGET.where(_OVER)
+_OLD = select(keys.c.id, _COUNT).where(_OVER).order_by(keys.c.id).limit(1_000)
+_SWEPT_PARTS = 128
+"""After so many a sweep ends: it has one transaction, in which nobody else gets at the embedded store."""
 _OUTCOME = select(usage_ledger.c.state).where(
     usage_ledger.c.request_id == bindparam("request_id"),
     usage_ledger.c.attempt == 0,
@@ -46,11 +57,18 @@ class SqlIdempotency:
     def take_over(self, call: KeyedCall) -> None:
         values = {f"new_{name}": getattr(call, name) for name in _CLAIMED}
         self.connection.execute(_TAKE_OVER, values | {"key_id": call.id})
+        self.connection.execute(_FORGET_PARTS, {"key_id": call.id})
 
-    def finish(self, call: KeyedCall, reply: Reply) -> None:
+    def finish(self, call: KeyedCall, reply: Reply, rest: Sequence[bytes] = ()) -> None:
         headers = orjson.dumps(reply.headers).decode()
         values = {"new_status": reply.status, "new_headers": headers, "new_body": reply.body}
-        self.connection.execute(_FINISH, values | _owned(call))
+        if self.connection.execute(_FINISH, values | _owned(call)).rowcount:
+            for number, body in enumerate(rest, 1):  # a statement each, whatever the driver makes of many
+                self.connection.execute(_PUT, {"key_id": call.id, "number": number, "body": body})
+
+    def part(self, call: KeyedCall, number: int) -> bytes | None:
+        body: bytes | None = self.connection.execute(_PART, _owned(call) | {"part": number}).scalar()
+        return body
 
     def release(self, call: KeyedCall) -> None:
         self.connection.execute(_RELEASE, _owned(call))
@@ -62,12 +80,19 @@ class SqlIdempotency:
     def forget(self, user_id: str) -> None:
         for key_id in self.connection.execute(_OF_USER, {"owner_id": user_id}).scalars().all():
             self.connection.execute(_FORGET, {"key_id": key_id})
+            self.connection.execute(_FORGET_PARTS, {"key_id": key_id})
 
     def sweep(self, before: datetime) -> int:
         # By id, and asked again: one DELETE for all would lock every row on MySQL, those of running calls as well.
-        old = self.connection.execute(_OLD, {"before": before}).scalars().all()
-        again = _FORGET.where(_OVER)
-        return sum(self.connection.execute(again, {"key_id": key_id, "before": before}).rowcount for key_id in old)
+        swept, room = [], _SWEPT_PARTS
+        for key_id, count in self.connection.execute(_OLD, {"before": before}).all():
+            if room > 0 and self.connection.execute(_FORGET_OLD, {"key_id": key_id, "before": before}).rowcount:
+                swept.append(key_id)
+                room -= count
+        # Looked for when the keys are gone and nobody can add any, and by id again.
+        for key_id in self.connection.execute(_WITH_PARTS, {"key_ids": swept}).scalars().all():
+            self.connection.execute(_FORGET_PARTS, {"key_id": key_id})
+        return len(swept)
 
 
 def _owned(call: KeyedCall) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Column types that behave the same on SQLite, MySQL, MariaDB and PostgreSQL."""
 
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, LargeBinary, String, Text
-from sqlalchemy.dialects import mysql
+from sqlalchemy import VARBINARY, BigInteger, DateTime, Dialect, Integer, LargeBinary, String, Text
 from sqlalchemy.types import TypeDecorator, TypeEngine
+
+_MYSQL = ("mysql", "mariadb")
 
 _BINARY = {"mysql": "utf8mb4_bin", "mariadb": "utf8mb4_bin", "postgresql": "C"}
 """Compared and sorted by bytes everywhere; SQLite does so by itself."""
@@ -13,10 +15,7 @@ _BINARY = {"mysql": "utf8mb4_bin", "mariadb": "utf8mb4_bin", "postgresql": "C"}
 BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only in a column of exactly this type."""
 
-LONG_BYTES = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
-"""Up to 16 MB."""
-
-DIGEST = LargeBinary(32).with_variant(mysql.VARBINARY(32), "mysql", "mariadb")
+DIGEST = LargeBinary(32).with_variant(VARBINARY(32), *_MYSQL)
 
 
 class Utc(TypeDecorator[datetime]):
@@ -26,8 +25,8 @@ class Utc(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name in ("mysql", "mariadb"):
-            return mysql.DATETIME(fsp=6)
+        if dialect.name in _MYSQL:
+            return _mysql("DATETIME", fsp=6)
         return DateTime(timezone=dialect.name == "postgresql")
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -66,12 +65,28 @@ class LongText(TypeDecorator[str]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        if dialect.name in ("mysql", "mariadb"):
-            return mysql.MEDIUMTEXT(collation=_BINARY[dialect.name])
+        if dialect.name in _MYSQL:
+            return _mysql("MEDIUMTEXT", collation=_BINARY[dialect.name])
         return Text(collation=_BINARY.get(dialect.name))
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 # as above
         return None if value is None else storable(value)
+
+
+class LongBytes(TypeDecorator[bytes]):
+    """Up to 16 MB."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return _mysql("MEDIUMBLOB") if dialect.name in _MYSQL else LargeBinary()
+
+
+def _mysql(name: str, **options: Any) -> TypeEngine[Any]:
+    """A type of its own, from a package that only its users have to load."""
+    made: TypeEngine[Any] = getattr(import_module("sqlalchemy.dialects.mysql"), name)(**options)
+    return made
 
 
 def storable(text: str) -> str:

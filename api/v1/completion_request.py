@@ -48,7 +48,7 @@ _PARAMETERS: dict[str, Schema] = {
     "logprobs": _BOOLEAN,
     "max_completion_tokens": _integer(1, 10_000_000),
     "max_tokens": _integer(1, 10_000_000),
-    "metadata": FREE,
+    "metadata": {"type": "object", "additionalProperties": text(512)},
     "modalities": array(text(16), 4, 1),
     "moderation": ref("ModerationOptions"),
     "n": _integer(1, 8),

@@ -175,7 +175,12 @@ ANSWER_SCHEMAS: dict[str, Schema] = {
         "choices",
     ),
     "ChatCompletionEvent": _open(
-        {"data": {**_encoded(ref("ChatCompletionChunk")), "description": "A chunk, or `[DONE]` at the very end."}},
+        {
+            "data": {
+                **_encoded({"anyOf": [ref("ChatCompletionChunk"), ref("Error")]}),
+                "description": "A chunk, or `[DONE]` at the very end. A cut is told in a chunk and then alone.",
+            }
+        },
         "data",
     ),
     "ChatStart": _open(

@@ -1,24 +1,21 @@
 """`/files`: list, read, download, delete."""
 
-from collections.abc import Iterator
 from functools import partial
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
 from dependency_injector.wiring import Provide, inject
-from flask import current_app, request
 from werkzeug.datastructures import Headers
 
 from api.answer import DOWNLOAD_HEADERS, Answer, empty_answer
 from api.auth import current_principal, requires
-from api.paid import EXTENSION, PaidCalls
+from api.sending import Sending
 from api.v1.blueprint import Blueprint
 from api.v1.documentation import NO_CONTENT
 from api.v1.image_documentation import FILE_CONTENT
 from api.v1.image_schemas import FileOut, FilePageIn, FilePageOut
 from api.v1.paging import page
-from application.file_store import Content
 from application.files import FileService
 from domain.stored_file import StoredFile
 from domain.user import Scope
@@ -74,25 +71,3 @@ def get_file_content(file_id: str, files: FileService = Provide["files"]) -> Ans
     answer = Answer(Sending(content), 200, Headers(headers))
     answer.fixed = DOWNLOAD_HEADERS
     return answer
-
-
-class Sending:
-    """A file on its way out. A client that takes nothing for as long as one of a stream may is left alone."""
-
-    def __init__(self, content: Content) -> None:
-        self.sent_bytes = 0
-        self._content = content
-        self._client = request.environ.get("gunicorn.socket")
-        self._seconds = cast("PaidCalls", current_app.extensions[EXTENSION]).send_seconds
-
-    def __iter__(self) -> Iterator[bytes]:
-        if self._client is not None:
-            self._client.settimeout(self._seconds)
-        for piece in self._content:
-            yield piece
-            self.sent_bytes += len(piece)
-
-    def close(self) -> None:
-        self._content.close()
-        if self._client is not None:
-            self._client.settimeout(None)

@@ -147,7 +147,9 @@ MESSAGES_ANSWER_SCHEMAS: dict[str, Schema] = {
             "param": {"type": ["string", "null"]},
             "retryable": {"type": "boolean"},
             "provider": {"type": ["string", "null"]},
-        }
+            "details": _object({"error_code": _only("thread_unsupported_request")}),
+        },
+        "details",
     ),
     "MessagesError": _object(
         {"type": _only("error"), "error": ref("MessagesErrorDetail"), "request_id": {"type": "string"}}

@@ -11,8 +11,11 @@ from domain.completion import JsonObject
 from domain.errors import InvalidRequest, TooManyMessages, UnknownField, UnsupportedParameter
 
 MESSAGES = 2_000
-HINTS = frozenset({"service_tier", "user"})
-"""Options without which an answer means the same: left out where nobody documents them."""
+HINTS = frozenset({"max_tokens", "service_tier", "user"})
+"""Options that are left out where nobody documents them: an answer means the same without.
+
+`max_tokens` is one because this dialect has no request without it: of a Dify application nobody else could be asked.
+"""
 
 _compiler = Compiler(MESSAGES_SCHEMAS)
 

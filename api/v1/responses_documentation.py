@@ -42,6 +42,12 @@ _IN_SUMMARY = {**_IN_ITEM, "summary_index": _COUNT}
 _RESPONSE = {"response": ref("ResponseAnswer")}
 _ITEM = {"output_index": _COUNT, "item": ref("ResponseOutputItem")}
 _DELTA = {"delta": _STRING}
+_FAILURE = {
+    "code": _STRING,
+    "message": _STRING,
+    "param": {"type": ["string", "null"]},
+    "error": ref("ErrorDetail"),
+}
 
 EVENTS: dict[str, Schema] = {
     "created": _RESPONSE,
@@ -74,7 +80,7 @@ EVENTS: dict[str, Schema] = {
 
 def _event(name: str, members: Schema) -> Schema:
     """The `data` of an event is text that holds JSON."""
-    told = _only(f"response.{name}")
+    told = _only(name)
     content = _open({"type": told, **members, "sequence_number": _COUNT})
     return _open({"event": told, "data": {**_STRING, "contentMediaType": "application/json", "contentSchema": content}})
 
@@ -146,7 +152,9 @@ RESPONSE_ANSWER_SCHEMAS: dict[str, Schema] = {
             "usage": _or_null(ref("ResponseUsage")),
         }
     ),
-    "ResponseEvent": {"oneOf": [_event(name, members) for name, members in EVENTS.items()]},
+    "ResponseEvent": {
+        "oneOf": [*(_event(f"response.{name}", members) for name, members in EVENTS.items()), _event("error", _FAILURE)]
+    },
 }
 
 RESPONSE: Doc = {
@@ -154,7 +162,7 @@ RESPONSE: Doc = {
     "operationId": "createResponse",
     "description": "Stateless: the whole conversation is the `input`, and nothing of it is kept. With `stream: true` "
     "the answer comes as Server-Sent Events. The last one is `response.completed` or `response.incomplete`; a stream "
-    "that was cut ends with `response.failed`, which says why. Comments keep the connection alive.",
+    "that was cut ends with `error` and `response.failed`, which say why. Comments keep the connection alive.",
     "requestBody": {"required": True, "content": {"application/json": {"schema": ref("ResponseRequest")}}},
     "responses": {
         "200": {

@@ -46,6 +46,11 @@ class EventWriter:
     def write(self, kind: str, **fields: Any) -> bytes:
         return self.finish(head(kind, fields), b"")
 
+    def fail(self, error: JsonObject) -> bytes:
+        """As OpenAI documents this event, and as it sends it."""
+        flat = {name: error[name] for name in ("code", "message", "param")}
+        return self.finish(b"event: error\ndata: " + _dumps({"type": "error", **flat, "error": error})[:-1], b"")
+
     def finish(self, begun: bytes, rest: bytes) -> bytes:
         """`begun` by `head`, and as much of JSON as is missing."""
         number = self._number

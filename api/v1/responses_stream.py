@@ -48,13 +48,12 @@ class ResponseEvents:
         return relayed(self._stream, self._piece)
 
     def refusal(self, error: ParleyError) -> bytes:
+        """The error alone comes first: OpenAI's SDKs raise it, and not everybody looks at `response.failed`."""
         told = self._begun()
-        failed = {
-            **self._known(),
-            "status": "failed",
-            "error": envelope(error, self._stream.request_id),
-        }
-        return _APART + b"".join([*told, self._writer.write("failed", response=failed)])
+        reason = envelope(error, self._stream.request_id)
+        failed = {**self._known(), "status": "failed", "error": reason}
+        events = [self._writer.fail(reason), self._writer.write("failed", response=failed)]
+        return _APART + b"".join([*told, *events])
 
     def _piece(self, item: list[Delta] | CompletionAnswer) -> bytes:
         if isinstance(item, CompletionAnswer):

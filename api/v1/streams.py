@@ -136,9 +136,10 @@ class CompletionChunks:
                 yield PING
 
     def refusal(self, error: ParleyError) -> bytes:
+        """Twice: some clients see no error in what looks like a chunk, and others none in what does not."""
         choice = {"index": 0, "delta": {}, "finish_reason": "error"}
-        told = _dumps(envelope(error, self._stream.request_id))
-        return self._head() + _dumps([choice]) + b',"error":' + told + b"}\n\n"
+        told = b'"error":' + _dumps(envelope(error, self._stream.request_id)) + b"}\n\n"
+        return self._head() + _dumps([choice]) + b"," + told + b"data: {" + told
 
     def _closing(self, answer: CompletionAnswer) -> bytes:
         if self._usage is False:

@@ -1,4 +1,4 @@
-"""What alembic runs around the migrations; `infrastructure/schema.py` opens and ends the transaction."""
+"""What alembic runs around the migrations; `infrastructure/schema_changes.py` opens and ends the transaction."""
 
 from alembic import context
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from domain.idempotency import KeyedCall, Reply
+from domain.idempotency import PART, KeyedCall, Reply
 from domain.ledger import Kind, State
 from tests.builders import NOW, a_settled, an_entry
 
@@ -38,6 +38,15 @@ def stored(begin, call):
     return None if found == probe else found
 
 
+def rest(begin, call):
+    """What follows the body of its reply."""
+    found = []
+    with begin() as work:
+        while (part := work.idempotency.part(call, len(found) + 1)) is not None:
+            found.append(part)
+    return found
+
+
 class IdempotencyContract:
     def test_the_first_claim_of_a_key_gets_it_and_every_other_learns_whose_it_is(self, begin):
         first, second = a_call(), a_call(request_id="req_2", user_id="usr_2", fingerprint=b"x" * 32, claimed_at=LATER)
@@ -60,6 +69,46 @@ class IdempotencyContract:
 
         assert stored(begin, a_call()) == a_call(reply=REPLY)
 
+    def test_a_long_reply_is_kept_in_parts_that_are_found_by_their_numbers(self, begin):
+        put(begin, a_call(), a_call(2))
+        long = [b"\0" * PART, bytes(range(256)) * (PART >> 8), b"end"]
+        with begin() as work:
+            work.idempotency.finish(a_call(), replace(REPLY, body=b"b" * PART), long)
+            work.idempotency.finish(a_call(2), REPLY, [b"another"])
+
+        assert stored(begin, a_call()) == a_call(reply=replace(REPLY, body=b"b" * PART))
+        assert rest(begin, a_call()) == long
+        assert rest(begin, a_call(2)) == [b"another"]
+
+    def test_a_reply_that_was_kept_stays_whoever_finishes_again(self, begin):
+        """As after a COMMIT whose answer was lost."""
+        put(begin, a_call())
+        for body, parts in ((b"1", [b"2", b"3"]), (b"1", [b"2", b"3"]), (b"4", [b"5"]), (b"6", [])):
+            with begin() as work:
+                work.idempotency.finish(a_call(), replace(REPLY, body=body), parts)
+
+        assert stored(begin, a_call()) == a_call(reply=replace(REPLY, body=b"1"))
+        assert rest(begin, a_call()) == [b"2", b"3"]
+
+    def test_nothing_is_left_of_a_long_reply_that_is_forgotten(self, begin):
+        other = a_call(request_id="req_2")
+        for forget in (
+            lambda work: work.idempotency.forget("usr_1"),
+            lambda work: work.idempotency.sweep(LATER),
+            lambda work: work.idempotency.take_over(other),
+        ):
+            put(begin, a_call())
+            with begin() as work:
+                work.idempotency.finish(a_call(), REPLY, [b"2", b"3"])
+                forget(work)
+                work.idempotency.claim(other)
+                work.idempotency.finish(other, REPLY, [b"own"])
+
+            assert rest(begin, a_call()) == []
+            assert rest(begin, other) == [b"own"]
+            with begin() as work:
+                work.idempotency.sweep(LATER)
+
     def test_a_key_that_was_given_back_is_free(self, begin):
         put(begin, a_call())
         with begin() as work:
@@ -79,13 +128,13 @@ class IdempotencyContract:
         put(begin, a_call())
         other = a_call(request_id="req_2")
         with begin() as work:
-            work.idempotency.finish(other, REPLY)
-            work.idempotency.release(other)
-            work.idempotency.finish(a_call(3), REPLY)
-            work.idempotency.release(a_call(3))
+            for call in (other, a_call(3)):
+                work.idempotency.finish(call, REPLY, [b"rest"])
+                work.idempotency.release(call)
 
         assert stored(begin, a_call()) == a_call()
         assert stored(begin, a_call(3)) is None
+        assert rest(begin, a_call()) == rest(begin, other) == rest(begin, a_call(3)) == []
 
     def test_a_key_that_is_taken_over_is_wholly_the_other_requests(self, begin):
         other = a_call(request_id="req_2", fingerprint=b"y" * 32, claimed_at=LATER)

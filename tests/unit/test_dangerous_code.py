@@ -3,14 +3,12 @@
 import ast
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar
 
 import pytest
 
-from tests.source import Module, dotted, imports, literals, module, program, words
+from tests.source import Module, dotted, imports, literals, module, nodes, program, words
 
 Rule = Callable[[Module], Iterable[int]]
-Node = TypeVar("Node", bound=ast.AST)
 
 UNSAFE_MODULES = {
     "pickle",
@@ -52,7 +50,7 @@ MAY_READ_ENVIRONMENT = {
     "infrastructure/settings.py": "the one place that turns the environment into settings",
     "gunicorn.conf.py": "runs before any module of ours is imported",
     "wsgi.py": "hands the environment to the settings",
-    "infrastructure/cli.py": "hands its own environment to the server that it becomes",
+    "infrastructure/commands/gateway.py": "hands its own environment to the server that it becomes",
     "adapters/recorders/metrics.py": "prometheus_client is told its folder by a variable, and by nothing else",
 }
 MAY_BE_RANDOM = {
@@ -65,7 +63,7 @@ MAY_BE_RANDOM = {
     "infrastructure/parts.py": "spreads out two writers",
 }
 MAY_RUN_PROGRAMS = {
-    "infrastructure/cli.py": "becomes gunicorn; no word of the command comes from outside",
+    "infrastructure/commands/gateway.py": "becomes gunicorn; no word of the command comes from outside",
 }
 MAY_ASK_THE_TIME = {
     "adapters/clock.py": "the clock",
@@ -84,7 +82,7 @@ def other_programs(it: Module) -> list[int]:
     if it.path in MAY_RUN_PROGRAMS:
         return []
     found = [line for name, line in imports(it.tree) if name.partition(".")[0] in {"subprocess", "pty", "commands"}]
-    named = [alias.name for node in _nodes(it, ast.ImportFrom) if node.module == "os" for alias in node.names]
+    named = [alias.name for node in nodes(it.tree, ast.ImportFrom) if node.module == "os" for alias in node.names]
     called = [call.lineno for call in _calls(it) if dotted(call.func).startswith("os.") and _runs(_name(call))]
     return found + called + [1 for name in named if _runs(name)]
 
@@ -107,7 +105,7 @@ def built_sql(it: Module) -> list[int]:
 
 def sql_in_made_text(it: Module) -> list[int]:
     """The same where the text is made first and given to the database later."""
-    made = [node for node in ast.walk(it.tree) if isinstance(node, ast.expr) and _is_made_text(node)]
+    made = [node for node in nodes(it.tree, ast.JoinedStr, ast.BinOp, ast.Call) if _is_made_text(node)]
     return [node.lineno for node in made if SQL.match(_first_words(node))]
 
 
@@ -128,7 +126,7 @@ def money_read_and_written_back(it: Module) -> list[int]:
     """Two that do so at the same time lose one of their changes: the database adds, in one conditional UPDATE."""
     if not it.path.startswith("adapters/persistence/"):
         return []
-    added = [node.target for node in _nodes(it, ast.AugAssign) if isinstance(node.target, ast.Attribute)]
+    added = [node.target for node in nodes(it.tree, ast.AugAssign) if isinstance(node.target, ast.Attribute)]
     found = [target.lineno for target in added if MONEY & set(words(target.attr))]
     values = [call for call in _calls(it) if _name(call) == "values"]
     written = [keyword for call in values for keyword in call.keywords if MONEY & set(words(keyword.arg or ""))]
@@ -140,7 +138,7 @@ def secrets_compared_in_the_open(it: Module) -> list[int]:
     """`==` stops at the first difference, and the time it takes tells where that was."""
     return [
         node.lineno
-        for node in _nodes(it, ast.Compare)
+        for node in nodes(it.tree, ast.Compare)
         if any(isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops)
         and any(SECRETS & set(words(_last_name(side))) for side in (node.left, *node.comparators))
         and not any(".c." in dotted(side) for side in (node.left, *node.comparators))  # the database compares
@@ -161,9 +159,9 @@ def weak_randomness(it: Module) -> list[int]:
 def unverified_tls(it: Module) -> list[int]:
     switches = {"verify", "check_hostname", "verify_ssl", "ssl_verify", "ssl_check_hostname", "cert_reqs"}
     passed = [(keyword.arg, keyword.value) for call in _calls(it) for keyword in call.keywords]
-    assigned = [(_last_name(target), node.value) for node in _nodes(it, ast.Assign) for target in node.targets]
+    assigned = [(_last_name(target), node.value) for node in nodes(it.tree, ast.Assign) for target in node.targets]
     off = [value.lineno for name, value in passed + assigned if name in switches and _is_off(value)]
-    named = [node for node in ast.walk(it.tree) if isinstance(node, ast.Attribute | ast.Name)]
+    named = nodes(it.tree, ast.Attribute, ast.Name)
     unsafe = {"CERT_NONE", "CERT_OPTIONAL", "_create_unverified_context"}
     return off + [node.lineno for node in named if dotted(node).rpartition(".")[2] in unsafe]
 
@@ -184,20 +182,14 @@ def environment_reads(it: Module) -> list[int]:
         return []
     named = [
         node.lineno
-        for node in ast.walk(it.tree)
-        if isinstance(node, ast.ImportFrom)
-        and node.module == "os"
-        and any(f"os.{alias.name}" in ENVIRONMENT for alias in node.names)
+        for node in nodes(it.tree, ast.ImportFrom)
+        if node.module == "os" and any(f"os.{alias.name}" in ENVIRONMENT for alias in node.names)
     ]
-    return named + [node.lineno for node in ast.walk(it.tree) if dotted(node) in ENVIRONMENT]
-
-
-def _nodes(it: Module, kind: type[Node]) -> list[Node]:
-    return [node for node in ast.walk(it.tree) if isinstance(node, kind)]
+    return named + [node.lineno for node in nodes(it.tree, ast.Name, ast.Attribute) if dotted(node) in ENVIRONMENT]
 
 
 def _calls(it: Module) -> list[ast.Call]:
-    return _nodes(it, ast.Call)
+    return nodes(it.tree, ast.Call)
 
 
 def _name(call: ast.Call) -> str:

@@ -44,6 +44,7 @@ from tests.dialect_requests import (
     in_responses,
     texts,
 )
+from tests.examples import examples
 from tests.message_events import Played
 
 PLAIN = Profile("acme", "http://acme.example/v1")
@@ -74,7 +75,7 @@ def sent(wire: str, order: CompletionOrder) -> Any:
 
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("dialect", DIALECTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(conversation=conversations)
 def test_a_request_arrives_with_all_that_both_can_say(dialect, wire, conversation):
     say, _ = DIALECTS[dialect]
@@ -214,7 +215,7 @@ def own_ids(wire: str, answer: Answer) -> list[str]:
 
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("dialect", DIALECTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(answer=answers, at=cuts)
 def test_an_answer_arrives_with_all_that_both_can_say_whole_and_split_anywhere(dialect, wire, answer, at):
     hear = CLIENTS[dialect][1]
@@ -259,7 +260,7 @@ SAID = {"openai": heard.said_to_openai, "anthropic": heard.said_to_anthropic, "g
 
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("dialect", DIALECTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(answer=answers, at=cuts)
 def test_an_answer_that_is_sent_back_arrives_at_its_provider_as_it_left_it(dialect, wire, answer, at):
     *_, back = CLIENTS[dialect]
@@ -281,7 +282,7 @@ runs = st.lists(
 
 
 @pytest.mark.parametrize("dialect", ["messages", "responses"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(runs=runs, before=thoughts, called=st.booleans(), at=cuts)
 def test_what_was_thought_between_texts_and_calls_is_sent_back_in_its_place(dialect, runs, before, called, at):
     call = {"type": "tool_use", "id": "own_0", "name": "look_up", "input": {"q": 1}}

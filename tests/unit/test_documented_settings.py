@@ -41,7 +41,7 @@ def keys() -> Iterator[tuple[str, ma.fields.Field[Any]]]:
     """Every key of a section; what is below that is part of its row."""
     for name, section in Document().fields.items():
         schema = entries(section)
-        entry = "MODEL" if name == "prices" else "NAME"
+        entry = "MODEL" if name in {"models", "prices"} else "NAME"
         prefix = f"{name}.{entry}" if isinstance(section, ma.fields.Dict) else name
         if schema is None:
             yield prefix, section
@@ -114,7 +114,7 @@ def test_what_is_said_of_a_reload_is_what_it_does(monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_variable_of_the_environment_is_on_the_page():
-    text = (ROOT / "infrastructure/settings.py").read_text()
+    text = "".join((ROOT / "infrastructure" / name).read_text() for name in ("settings.py", "web_settings.py"))
     read_by_name = set(re.findall(r"env\.\w+\(\s*\"([A-Z_]+)\"", text))
 
     assert len(read_by_name) > 15
@@ -170,7 +170,7 @@ def test_the_example_shows_every_key():
 def test_what_the_example_gives_as_defaults_are_the_defaults():
     """Whoever copies all of it changes nothing but what has a name of its own."""
     shown, usual = read(EXAMPLE), read(None)
-    named = {"providers", "aliases", "routes", "prices", "guardrails", "deadlines"}
+    named = {"providers", "aliases", "routes", "prices", "guardrails", "deadlines", "models"}
 
     assert {name: shown[name] for name in usual if name not in named} == {
         name: usual[name] for name in usual if name not in named

@@ -30,6 +30,7 @@ from domain.usage import Usage
 from tests import dialect_answers as told
 from tests.builders import NOW
 from tests.dialect_answers import answers
+from tests.examples import examples
 from tests.message_events import Played
 
 PLAIN = Profile("acme", "http://acme.example/v1")
@@ -52,7 +53,7 @@ TYPES: dict[str, type | tuple[type, ...]] = {
     "role": str,
     "tool_calls": list,
 }
-EXAMPLES = 80
+EXAMPLES = examples(80)
 FINISHES = {None, "stop", "length", "tool_calls", "content_filter", "function_call"}
 FRAME = re.compile(rb"(?:(?:event: [a-z_.]+\n)?data: [^\r\n]+|: ping)\n\n")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-from tests.source import Module, dotted, module, program
+from tests.source import Module, dotted, module, nodes, program
 
 Rule = Callable[[Module], Iterable[int]]
 
@@ -54,8 +54,7 @@ def dialling(it: Module) -> list[int]:
     """Calls only; what a class is derived from, or a method of the plain socket that is passed on, opens nothing."""
     if it.path in MAY_DIAL:
         return []
-    calls = [node for node in ast.walk(it.tree) if isinstance(node, ast.Call)]
-    return [call.lineno for call in calls if _dials(dotted(call.func))]
+    return [call.lineno for call in nodes(it.tree, ast.Call) if _dials(dotted(call.func))]
 
 
 def decompression(it: Module) -> list[int]:
@@ -67,8 +66,8 @@ def decompression(it: Module) -> list[int]:
 
 def believed_environment(it: Module) -> list[int]:
     """`trust_env` and its like would let the environment choose a proxy."""
-    named = [node for node in ast.walk(it.tree) if isinstance(node, ast.keyword)]
-    return [it.value.lineno for it in named if it.arg in {"trust_env", "proxies", "proxy", "use_proxy"}]
+    named = nodes(it.tree, ast.keyword)
+    return [keyword.value.lineno for keyword in named if keyword.arg in {"trust_env", "proxies", "proxy", "use_proxy"}]
 
 
 def broken(rule: Rule) -> list[str]:
@@ -102,7 +101,7 @@ def test_no_proxy_is_chosen():
 
 def _imported(it: Module) -> Iterator[tuple[str, int]]:
     """Modules, and what is taken from them: `from gevent import socket` is `gevent.socket`."""
-    for node in ast.walk(it.tree):
+    for node in nodes(it.tree, ast.Import, ast.ImportFrom):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -54,6 +54,7 @@ PROFILE = Profile(
         words={"tool_choice": {"required": "any"}},
         keeps=frozenset(),
         prefill="prefix",
+        tools_show=True,
         finishes={"model_length": "length"},
         errors={"1300": UpstreamRateLimited, "3505": UpstreamOverloaded},
     ),

@@ -188,6 +188,12 @@ def world() -> World:
     return World()
 
 
+@pytest.fixture(scope="module")
+def staged_app(stage: Stage) -> Flask:
+    """For a whole file that adds to its application, which asks the world on stage."""
+    return an_app(stage.container)
+
+
 @pytest.fixture
 def container(world: World, stage: Stage) -> Iterator[containers.DynamicContainer]:
     container = a_container(world, a_health(world))

@@ -23,10 +23,34 @@ WAYS = {
 every_way = pytest.mark.parametrize(("path", "body"), WAYS.values(), ids=WAYS.keys())
 
 
+class ThisTestsCounters:
+    """One application serves all tests of this file, each with counters of its own."""
+
+    current: MemoryCounters
+
+    def hit(self, *of):
+        return self.current.hit(*of)
+
+    def peek(self, *of):
+        return self.current.peek(*of)
+
+
+@pytest.fixture(scope="module")
+def counters(staged_app, stage):
+    counters = ThisTestsCounters()
+    init_limits(staged_app, counters=counters, record=stage.container.record())
+    return counters
+
+
 @pytest.fixture
-def limit(app, site):
+def site(site, staged_app):
+    return type(site)(site.world, staged_app)
+
+
+@pytest.fixture
+def limit(counters, site):
     """Sets what the caller's key may use."""
-    init_limits(app, counters=MemoryCounters(site.world.clock), record=site.world.record)
+    counters.current = MemoryCounters(site.world.clock)
 
     def put(**limits):
         with site.world.begin() as work:

@@ -25,12 +25,12 @@ ANTHROPICS = {"messages.create_message", "messages.count_message_tokens"}
 """Here the key may come as `x-api-key`."""
 
 
-def test_every_endpoint_declares_who_may_use_it(app: Flask):
-    assert undeclared(app) == []
+def test_every_endpoint_declares_who_may_use_it(site):
+    assert undeclared(site.app) == []
 
 
-def test_only_these_endpoints_are_public(app: Flask):
-    assert {name for name in app.view_functions if policy_of(app, name) == PUBLIC} == PAGES | STRANGERS
+def test_only_these_endpoints_are_public(site):
+    assert {name for name in site.app.view_functions if policy_of(site.app, name) == PUBLIC} == PAGES | STRANGERS
 
 
 def test_an_endpoint_that_declares_nothing_stops_the_start(app: Flask):
@@ -107,8 +107,8 @@ def test_a_credential_has_the_one_form_or_is_none(site, method, path):
 
 
 @pytest.mark.parametrize("headers", A_FEW, ids=_name)
-def test_without_a_valid_credential_nothing_but_the_public_answers(app: Flask, site, headers):
-    for method, path, endpoint in _rules(app):
+def test_without_a_valid_credential_nothing_but_the_public_answers(site, headers):
+    for method, path, endpoint in _rules(site.app):
         site.world.begin.rows.throttles.clear()
         answer = site.anonymous().open(path, method=method, headers=headers)
         if endpoint in PAGES:
@@ -175,7 +175,7 @@ def test_a_scope_beyond_the_role_of_the_user_gives_nothing(site):
     assert site.anonymous().get("/api/v1/sessions", headers=headers).status_code == 403
 
 
-def test_a_database_that_does_not_answer_is_503_and_not_401(app: Flask, site):
+def test_a_database_that_does_not_answer_is_503_and_not_401(site):
     def fail(kid):
         raise DatabaseUnavailable
 
@@ -254,12 +254,12 @@ def test_a_request_that_another_site_made_a_browser_send_is_refused_before_anyth
     assert site.world.begin.begun == begun
 
 
-def test_no_route_lets_a_cookie_change_something_without_proof(app: Flask, site):
+def test_no_route_lets_a_cookie_change_something_without_proof(site):
     cookie = {"Cookie": f"__Host-sid={site.login()}"}
     before = site.world.begin.rows.copy()
     refused = [
         site.anonymous().open(path, method=method, headers=cookie, json={}).status_code
-        for method, path, endpoint in _rules(app)
+        for method, path, endpoint in _rules(site.app)
         if method != "GET" and endpoint not in STRANGERS
     ]
 
@@ -277,11 +277,11 @@ def test_a_login_has_the_rights_of_the_role(site):
     assert site.ask("GET", "/api/v1/sessions", token).status_code == 403
 
 
-def test_what_is_about_the_person_is_not_for_keys(app: Flask, site):
+def test_what_is_about_the_person_is_not_for_keys(site):
     personal = [
         site.anonymous().open(path, method=method, headers=site.headers, json={})
-        for method, path, endpoint in _rules(app)
-        if policy_of(app, endpoint) == LOGIN
+        for method, path, endpoint in _rules(site.app)
+        if policy_of(site.app, endpoint) == LOGIN
     ]
 
     assert len(personal) > 10

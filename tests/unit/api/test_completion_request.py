@@ -158,6 +158,7 @@ def test_a_documented_parameter_becomes_an_option(name, value):
         ("n", 1.0, "n"),
         ("max_tokens", 0, "max_tokens"),
         ("logit_bias", {"1": "a"}, "logit_bias.1"),
+        ("metadata", {"api_base": {"a": "b"}}, "metadata.api_base"),
         ("stop", [1], "stop.0"),
         ("tools", [{"type": "function"}] * 513, "tools"),
         ("tools", [{"type": "mcp", "server_url": "http://x"}], "tools.0.type"),

@@ -177,10 +177,11 @@ def test_a_heartbeat_is_a_comment(site):
 def test_a_stream_that_is_cut_ends_with_the_reason_and_without_done(site):
     site.world.script("Hel", UpstreamReset(provider="acme"))
     answer = site.post(URL, {**ASKED, "stream": True})
-    last = chunks(answer)[-1]
+    *_, last, alone = chunks(answer)
 
     assert answer.status_code == 200
     assert "[DONE]" not in answer.text
+    assert alone == {"error": last["error"]}
     assert last["choices"] == [{"index": 0, "delta": {}, "finish_reason": "error"}]
     assert last["error"]["code"] == "upstream_reset"
     assert last["error"]["request_id"] == answer.headers["X-Request-Id"]

@@ -106,6 +106,7 @@ def test_who_may_come_back_is_told_when(raises, error, wait):
 @pytest.mark.parametrize(
     ("error", "told"),
     [
+        (errors.Unauthenticated(), "false"),
         (provider_errors.UpstreamAuth(), "false"),
         (provider_errors.UpstreamTimeout(), "false"),
         (errors.Conflict(), "false"),

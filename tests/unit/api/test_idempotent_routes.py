@@ -8,7 +8,8 @@ from dataclasses import replace
 import gevent
 import pytest
 
-from domain.errors import DatabaseUnavailable, StoppedByUser
+from api import packing
+from domain.errors import DatabaseUnavailable, RequestAbandoned, StoppedByUser
 from domain.ledger import Kind, State
 from domain.provider_errors import UpstreamFailed, UpstreamOverloaded, UpstreamRejected, UpstreamReset
 from tests.builders import a_key, a_settled, a_token, a_user, an_entry
@@ -329,7 +330,40 @@ def test_what_a_dead_worker_left_is_told_as_abandoned(site):
     assert len(site.world.model.prompts) == 1
 
 
-def test_an_answer_that_is_too_long_to_be_kept_is_given_once_and_then_told_as_abandoned(site):
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_long_answer_is_repeated_byte_for_byte(site, streamed):
+    site.world.script(os.urandom(2 << 20).hex(), os.urandom(2 << 20).hex())
+    body = {**ASKED, "stream": streamed}
+    first = ask(site, body=body)
+
+    repeat = ask(site, body=body)
+
+    (parts,) = site.world.begin.rows.keyed_parts.values()
+    assert len(parts) >= 4
+    assert_same(repeat, first)
+    assert repeat.headers["Content-Length"] == str(len(first.data))
+    assert executed(site) == 1
+
+
+def test_a_long_answer_whose_key_went_to_another_request_meanwhile_is_cut_before_its_length(site):
+    site.world.script(os.urandom(3 << 20).hex())
+    ask(site)
+    answer = site.client.post(
+        COMPLETIONS, json=ASKED, headers={**site.headers, "Idempotency-Key": "k-1"}, buffered=False
+    )
+    (call,) = site.world.begin.rows.keyed.values()
+    with site.world.begin() as work:
+        work.idempotency.take_over(replace(call, reply=None, request_id="req_2"))
+
+    read = []
+    with pytest.raises(RequestAbandoned):
+        read.extend(answer.iter_encoded())
+
+    assert 0 < sum(map(len, read)) < answer.content_length
+
+
+def test_an_answer_that_is_too_long_to_be_kept_is_given_once_and_then_told_as_abandoned(site, monkeypatch):
+    monkeypatch.setattr(packing, "MOST", 4 << 20)
     long = os.urandom(5 << 20).hex()
     site.world.script(long)
 
@@ -342,6 +376,7 @@ def test_an_answer_that_is_too_long_to_be_kept_is_given_once_and_then_told_as_ab
 
 def test_what_is_too_long_to_be_kept_is_not_packed_to_its_end(site, monkeypatch):
     """It would hold up everybody else for as long as that takes."""
+    monkeypatch.setattr(packing, "MOST", 4 << 20)
     packed, make = [], zlib.compressobj
 
     class Counting:

@@ -1,5 +1,6 @@
 """The routes of logins, the second factor and the identity provider: tokens, cookies, redirects."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -234,11 +235,11 @@ class ScriptedOidc:
 
 
 @pytest.fixture
-def oidc(site, container) -> ScriptedOidc:
+def oidc(site, stage) -> Iterator[ScriptedOidc]:
     service = ScriptedOidc(site)
-    container.oidc.override(providers.Object(service))
-    container.oidc_label.override(providers.Object("Example"))
-    return service
+    parts = stage.container
+    with parts.oidc.override(providers.Object(service)), parts.oidc_label.override(providers.Object("Example")):
+        yield service
 
 
 CALLBACK = "/api/v1/auth/oidc/callback"

@@ -8,12 +8,19 @@ import pytest
 from api.dialect import Dialect, dialect_of, speaks
 from api.v1.messages_blocks import BlockWriter
 from application.facts import HttpServed
+from application.model_ports import plan_of
 from domain.completion import Delta
 from domain.errors import DatabaseUnavailable, Overloaded
 from domain.ledger import Kind, State
-from domain.provider_errors import UpstreamIdleTimeout, UpstreamOverloaded, UpstreamRateLimited, UpstreamReset
+from domain.provider_errors import (
+    ContextLengthExceeded,
+    UpstreamIdleTimeout,
+    UpstreamOverloaded,
+    UpstreamRateLimited,
+    UpstreamReset,
+)
 from domain.user import Scope
-from tests.builders import a_key, a_token
+from tests.builders import a_deployment, a_key, a_token
 from tests.message_events import assembled, events_of
 
 URL, COUNT = "/api/v1/messages", "/api/v1/messages/count_tokens"
@@ -92,6 +99,13 @@ def test_hints_that_no_provider_of_the_model_documents_are_left_out(site):
 
     assert site.post(URL, body).status_code == 200
     assert site.world.model.prompts[0].options == {"max_tokens": 100}
+
+
+def test_a_provider_that_knows_no_max_tokens_is_asked_without(site):
+    site.world.models.named["app"] = plan_of(a_deployment(site.world.model, "app/chat", options=["inputs"]))
+
+    assert site.post(URL, {**ASK, "model": "app"}).status_code == 200
+    assert site.world.model.prompts[0].options == {}
 
 
 def test_what_no_provider_of_the_model_documents_is_refused_under_anthropics_name(site):
@@ -179,6 +193,29 @@ def test_refusals_before_the_provider_have_anthropics_envelope(site, path, body)
     error = told(site.post(path, {**body, "x": 1}), 400, "invalid_request_error", "unknown_field")
 
     assert (error["param"], error["retryable"], error["provider"]) == ("x", False, None)
+
+
+@pytest.mark.parametrize(("path", "body"), BOTH)
+def test_a_thread_is_refused_so_that_an_sdk_goes_on_without(site, path, body):
+    answer = site.post(path, {**body, "thread": {"type": "create"}})
+
+    error = answer.json["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", "thread")
+    assert error["details"] == {"error_code": "thread_unsupported_request"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("Context size 8 exceeded.", "prompt is too long: Context size 8 exceeded."),
+        ("Prompt is too long: 9 tokens > 8 maximum", "Prompt is too long: 9 tokens > 8 maximum"),
+    ],
+)
+def test_a_conversation_that_is_too_long_is_told_in_the_words_that_clients_look_for(site, words, message):
+    site.world.script(ContextLengthExceeded(words, provider="acme"))
+
+    error = told(site.post(URL, ASK), 400, "invalid_request_error", "context_length_exceeded")
+    assert error["message"] == message
 
 
 @pytest.mark.parametrize("path", [URL, COUNT])

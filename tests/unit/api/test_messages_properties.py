@@ -14,6 +14,7 @@ from application.completions import CompletionAnswer
 from domain.completion import Completion, Delta
 from domain.usage import Source, Usage
 from tests.builders import NOW
+from tests.examples import examples
 from tests.message_events import Played, assembled, events_of
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
@@ -155,7 +156,7 @@ CALLS = st.lists(st.tuples(NAMES, OBJECTS), max_size=4)
 SIGNED = st.lists(st.tuples(TEXTS, TEXTS), max_size=2)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.data(), st.text(max_size=20), SIGNED, st.none() | TEXTS, CALLS)
 def test_a_stream_put_together_is_the_whole_answer(data, text, signed, unsigned, calls):
     message, fragments = an_answer(data.draw, text, signed, unsigned, calls)

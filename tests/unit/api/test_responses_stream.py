@@ -475,9 +475,10 @@ def test_a_failure_ends_the_stream_apart_from_whatever_was_half_written():
     begun = b"".join(made.pieces())
     failed = made.refusal(UpstreamReset(provider="acme"))
 
-    assert failed.startswith(b"\n\nevent: response.failed\n")
+    assert failed.startswith(b"\n\nevent: error\n")
     found = events(begun + failed)
-    assert names(found)[-1] == "failed"
+    assert names(found)[-2:] == ["error", "failed"]
+    assert found[-2]["error"] == found[-1]["response"]["error"]
     assert "completed" not in names(found)
     response = found[-1]["response"]
     assert response["status"] == "failed"
@@ -490,7 +491,7 @@ def test_a_failure_before_the_first_event_still_begins_as_every_stream_does():
     made = ResponseEvents(Played([]), 0, response_request(ASKED))
 
     assert b"".join(made.pieces()) == b": ping\n\n"
-    assert names(events(made.refusal(UpstreamReset()))) == ["created", "in_progress", "failed"]
+    assert names(events(made.refusal(UpstreamReset()))) == ["created", "in_progress", "error", "failed"]
 
 
 def test_the_model_is_told_when_it_is_known_and_not_before():

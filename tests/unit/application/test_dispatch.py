@@ -54,6 +54,7 @@ class Scene:
             for id_, model in self.models.items()
         }
         self.fields = fields
+        self.hints: frozenset[str] = frozenset()
         self.cancellation = Cancellation(600, FrozenClock().monotonic)
 
     def change(self, id_: str, **fields: Any) -> "Scene":
@@ -66,7 +67,7 @@ class Scene:
         return Plan("careful", self._choices(named), instead)
 
     def ask(self, prompt: Prompt | None = None, *, streamed: bool = False, tokens: int = 0) -> str:
-        dispatch = Dispatch(self.plan(), tokens)
+        dispatch = Dispatch(self.plan(), tokens, self.hints)
         prompt = prompt or a_prompt(model="anything")
         if not streamed:
             return dispatch.complete(prompt, self.cancellation).text
@@ -122,6 +123,29 @@ def test_each_is_asked_by_its_own_name_with_what_it_documents(streamed):
         {"stop": "x", "thinking": {"type": "enabled", "budget_tokens": 1024}},
     )
     assert (second.model, second.options) == ("huge", {"seed": 7, "reasoning_effort": "low"})
+
+
+@pytest.mark.parametrize(
+    ("most", "asked", "told"), [(16_384, 32_000, 16_384), (16_384, 100, 100), (None, 32_000, 32_000)]
+)
+def test_a_limit_that_is_a_hint_is_no_more_than_the_model_can_write(most, asked, told):
+    scene = Scene(("pong",))
+    scene.change("a/x", card=ModelCard("x", max_output=most), options=frozenset({"max_tokens"}))
+    scene.hints = frozenset({"max_tokens"})
+
+    scene.ask(a_prompt(max_tokens=asked))
+
+    assert scene.models["a/x"].prompts[0].options == {"max_tokens": told}
+
+
+def test_a_limit_that_is_no_hint_is_sent_as_it_is_and_none_is_made_up():
+    scene = Scene(("pong", "pong"))
+    scene.change("a/x", card=ModelCard("x", max_output=10), options=frozenset({"max_tokens"}))
+    scene.ask(a_prompt(max_tokens=99))
+    scene.hints = frozenset({"max_tokens"})
+    scene.ask(a_prompt())
+
+    assert [prompt.options for prompt in scene.models["a/x"].prompts] == [{"max_tokens": 99}, {}]
 
 
 def test_a_conversation_is_told_only_to_the_provider_that_keeps_it():

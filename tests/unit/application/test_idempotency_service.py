@@ -55,6 +55,25 @@ def test_a_repeat_gets_the_reply_of_the_first(world: World):
     assert outcomes(world) == ["replayed", "replayed"]
 
 
+def test_what_follows_a_long_reply_is_read_part_by_part_and_no_transaction_stays_open(world: World):
+    world.idempotency.finish(claim(world), REPLY, [b"two", b"three"])
+    rest = world.idempotency.rest(claim(world, "req_2"))
+    before = world.begin.begun
+
+    assert (next(rest), world.begin.begun, world.begin.open) == (b"two", before + 1, 0)
+    assert list(rest) == [b"three"]
+
+
+def test_a_long_reply_ends_early_when_its_key_is_another_requests_meanwhile(world: World):
+    world.idempotency.finish(claim(world), REPLY, [b"two", b"three"])
+    rest = world.idempotency.rest(claim(world, "req_2"))
+    next(rest)
+    world.clock.advance(KEPT.total_seconds())
+    world.idempotency.finish(claim(world, "req_3", BYE), REPLY, [b"2", b"3"])
+
+    assert list(rest) == []
+
+
 @pytest.mark.parametrize("finished", [False, True])
 def test_another_request_with_the_same_key_is_refused(world: World, finished):
     call = claim(world)

@@ -156,3 +156,15 @@ def test_status_shows_workers_that_told_of_themselves_lately_and_how_many_mails_
     status = world.overview.status(ADMIN)
     assert ([worker.id for worker in status.workers], status.mails_waiting) == (["wrk_1", "wrk_3"], 1)
     assert status.workers[0].state == {"in_flight": 2}
+
+
+def test_the_worker_that_is_asked_is_shown_as_it_is_now(world: World):
+    now = world.clock.now()
+
+    def report() -> None:
+        with world.begin() as work:
+            work.workers.put(WorkerState("wrk_1", "host", now, now, {"in_flight": 3}))
+
+    world.reports.append(report)
+
+    assert [worker.state for worker in world.overview.status(ADMIN).workers] == [{"in_flight": 3}]

@@ -1,6 +1,7 @@
 """Whatever ends a generation, it is settled exactly once, with the right numbers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,9 +9,10 @@ import pytest
 from application.cancellation import Attempt
 from application.completions import CompletionOrder
 from application.facts import TurnSettled
+from application.model_ports import Choice, Plan
 from application.records import Settled
 from application.stream import Stream
-from domain.completion import Completion, Delta
+from domain.completion import Completion, Delta, ModelCard
 from domain.errors import AccountingUnavailable, ClientGone, ServerShuttingDown, StoppedByUser
 from domain.ledger import Kind, State
 from domain.provider_errors import ContextLengthExceeded, UpstreamReset, UpstreamTotalTimeout, UpstreamTruncated
@@ -29,9 +31,9 @@ def complete(world: World, model: str = "acme/large"):
     return world.completions.complete(a_principal(), CompletionOrder((model,), MESSAGES), world.call())
 
 
-def stream(world: World, **call) -> Stream:
+def stream(world: World, model: str = "acme/large", **call) -> Stream:
     call = world.call(streamed=True, **call)
-    return world.completions.stream(a_principal(), CompletionOrder(("acme/large",), MESSAGES), call)
+    return world.completions.stream(a_principal(), CompletionOrder((model,), MESSAGES), call)
 
 
 def drain(running: Stream) -> list:
@@ -87,6 +89,32 @@ def test_missing_usage_is_estimated_and_says_so(run: Callable[[World], object]):
     final = settled(world).entries[-1]
     assert final.usage == Usage(input=PROMPT_TOKENS, output=26, source=Source.ESTIMATED)
     assert (final.state, final.estimate_method, final.cost) == (State.COMPLETED, METHOD, PROMPT_TOKENS + 52)
+
+
+def test_an_answer_in_two_pieces_tells_the_count_that_is_charged():
+    cut = a_deployment(ScriptedModel("Once", UpstreamReset()), "acme/large")
+    able = a_deployment(ScriptedModel(" upon", Completion("", "stop", COUNTED)), "acme/able")
+    able = replace(able, card=ModelCard("able", capabilities=("chat", "stream", "prefill")))
+    world = World(None, cut, able)
+    world.models.named["careful"] = Plan("careful", (Choice(cut), Choice(able, 1)), continues=True)
+
+    *_, answer = drain(stream(world, model="careful"))
+
+    (record,) = world.journal.settled
+    final = record.entries[-1]
+    assert [entry.kind for entry in record.entries] == [Kind.ATTEMPT, Kind.ATTEMPT, Kind.FINAL]
+    assert (answer.usage, answer.cost) == (final.usage, final.charged)
+    assert answer.usage.prompt_tokens == PROMPT_TOKENS
+
+
+@pytest.mark.parametrize("run", [complete, lambda world: drain(stream(world))], ids=["whole", "stream"])
+def test_an_empty_answer_that_nobody_counted_costs_nothing(run: Callable[[World], object]):
+    world = World(ScriptedModel(Completion("", "stop", None)))
+
+    run(world)
+
+    final = settled(world).entries[-1]
+    assert (final.usage, final.state, final.cost) == (Usage(), State.COMPLETED, 0)
 
 
 @pytest.mark.parametrize("run", [complete, lambda world: drain(stream(world))], ids=["whole", "stream"])

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.ranking import by_affinity, by_latency, by_weight
+from tests.examples import examples
 
 WEIGHTS = st.lists(st.integers(1, 20), min_size=1, max_size=8)
 
@@ -30,7 +31,7 @@ def test_every_rule_keeps_all_and_doubles_none(weights, dice):
 
 
 @given(WEIGHTS, st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_by_weight_each_is_first_as_often_as_its_share(weights, seed):
     dice, rounds = a_dice(seed), 4_000
     first = Counter(by_weight(weights, chances(dice, len(weights)))[0] for _ in range(rounds))
@@ -40,7 +41,7 @@ def test_by_weight_each_is_first_as_often_as_its_share(weights, seed):
 
 
 @given(WEIGHTS)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_by_affinity_the_shares_are_the_weights_too(weights):
     names, rounds = [f"acme/{number}" for number in range(len(weights))], 4_000
     first = Counter(by_affinity(f"sess_{number}", names, weights)[0] for number in range(rounds))

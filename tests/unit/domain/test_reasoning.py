@@ -85,3 +85,8 @@ def test_where_neither_is_documented_neither_goes(options):
 )
 def test_for_a_model_that_does_not_reason_nothing_is_translated(options, documented):
     assert adapted(options, documented, thinks=False) == {}
+
+
+@pytest.mark.parametrize("options", [{"reasoning_effort": "low"}, {"thinking": thinking(2_000)}])
+def test_a_model_that_does_not_reason_gets_no_wish_that_its_provider_documents_for_others(options):
+    assert adapted({**options, "temperature": 1}, BOTH, thinks=False) == {"temperature": 1}

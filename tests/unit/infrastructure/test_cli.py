@@ -7,11 +7,14 @@ import sys
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
+from pkgutil import resolve_name
+from types import SimpleNamespace
 
 import pytest
 
 from domain.api_key import kid_of
 from infrastructure.cli import main
+from infrastructure.schema import head
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +50,28 @@ def store(output) -> None:
     output("users", "create", "ann@example.com", "--role", "member")
 
 
+def test_help_and_wrong_usage_load_nothing_of_the_program(capsys: pytest.CaptureFixture[str]):
+    for argv, code in (["--help"], 0), (["keys", "create"], 2), (["nonsense"], 2):
+        with pytest.raises(SystemExit) as ended:
+            main(argv, load=pytest.fail)
+
+        assert ended.value.code == code
+    assert "parley" in capsys.readouterr().err
+
+
+def test_every_command_that_may_be_asked_for_exists():
+    keys = ("keys", "create", "--user", "a", "--name", "n"), ("keys", "list"), ("keys", "revoke", "1")
+    users = ("users", "create", "a"), ("users", "password", "a")
+    plain = [(name,) for name in ("serve", "migrate", "worker", "check", "reconcile", "openapi")]
+    asked: list[str] = []
+
+    for argv in (*keys, *users, *plain):
+        main(argv, load=lambda _: SimpleNamespace(run=lambda arguments: asked.append(arguments.command)))
+
+    assert all(callable(resolve_name(f"infrastructure.commands.{place}")) for place in asked)
+    assert len(set(asked)) == 11
+
+
 def test_a_reader_that_has_enough_is_no_failure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     reading, writing = os.pipe()
     os.close(reading)
@@ -59,7 +84,7 @@ def test_a_reader_that_has_enough_is_no_failure(capsys: pytest.CaptureFixture[st
 
 
 def test_migrating_twice_is_safe_and_says_where_the_schema_is(output):
-    assert output("migrate") == output("migrate") == "parley: the schema is at 0005\n"
+    assert output("migrate") == output("migrate") == f"parley: the schema is at {head()}\n"
 
 
 def test_a_new_key_is_alone_on_standard_output(output, store):

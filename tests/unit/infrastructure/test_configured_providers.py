@@ -1,6 +1,7 @@
 """Which providers are on, and with what settings."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from adapters.ai.catalog import ProviderConfig, known_profiles
 from adapters.ai.credentials import Credential
 from adapters.ai.retries import Retries
 from application.live import EnteredKey
+from domain.completion import ModelCard
 from domain.usage import NANO, Price
 from infrastructure.configuration import ConfigurationError
 from infrastructure.provider_parts import (
@@ -62,6 +64,31 @@ def test_an_answer_that_is_not_streamed_may_take_as_long_as_a_request_unless_hea
     assert configured(mine)["mine"].deadlines.answer == 600
     assert configured(mine + "[deadlines]\ntotal = 90")["mine"].deadlines.answer == 90
     assert configured(mine + "[providers.mine.deadlines]\nheaders = 7")["mine"].deadlines.answer == 7
+
+
+def test_the_file_tells_what_nobody_could_know_of_a_model() -> None:
+    mine = "[providers.mine]\nbase_url = 'http://127.0.0.1:9/v1'\n[models.'mine/a/b']\ncontext_window = 8_192\n"
+
+    found = configured(mine + "capabilities = ['chat', 'prefill']")["mine"]
+
+    assert found.cards() == [ModelCard("a/b", 8_192, None, ("chat", "prefill"))]
+    assert found.profile.card("other") == ModelCard("other")
+
+
+def test_the_file_corrects_what_is_known_of_a_model_and_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    usual = configured()["openai"].profile
+
+    changed = configured("[models.'openai/gpt-4o']\ncontext_window = 9_000")["openai"].profile
+
+    assert changed.card("gpt-4o") == replace(usual.card("gpt-4o"), context_window=9_000)
+    assert [card.name for card in changed.models] == [card.name for card in usual.models]
+    assert changed.card("gpt-4o-mini") == usual.card("gpt-4o-mini")
+
+
+def test_a_model_of_a_provider_that_is_not_there_stops_the_start() -> None:
+    with pytest.raises(ConfigurationError, match=r"models\.mine/small: there is no such provider"):
+        configured("[models.'mine/small']\nmax_output = 9")
 
 
 # ── what administrators entered ──────────────────────────────────────────────────────────────────────────────────

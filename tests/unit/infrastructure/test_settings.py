@@ -102,6 +102,9 @@ def test_no_secret_is_in_the_repr_or_in_the_effective_configuration(monkeypatch:
         ("[prices.'x/y']\ninput = 0.1\noutput = nan", "prices.x/y.output"),
         ("[prices.'x/y']\ninput = 0.1\noutput = inf", "prices.x/y.output"),
         ("[retries]\nper_deployment = 5", "retries.per_deployment"),
+        ("[models.small]\ncontext_window = 1", "models.small"),
+        ("[models.'x/y']\ncontext_window = 0", "models.x/y.context_window"),
+        ("[models.'x/y']\ncapabilities = ['flying']", "models.x/y.capabilities.0"),
     ],
 )
 def test_the_message_says_where_the_file_is_wrong(text: str, where: str) -> None:

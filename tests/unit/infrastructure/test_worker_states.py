@@ -53,6 +53,13 @@ def worker(tmp_path: Path):
     found.engine.dispose()
 
 
+def test_each_process_is_a_worker_of_its_own(worker):
+    lives = [WorkerStateReport.begin_life(worker.begin, worker.clock, worker.report.gauges) for _ in range(2)]
+
+    assert len({life.id for life in lives}) == 2
+    assert [life.started_at for life in lives] == [worker.clock.now()] * 2
+
+
 def test_a_worker_tells_what_it_does(worker):
     worker.in_flight.enter("req_1", Cancellation(10, worker.clock.monotonic))
 

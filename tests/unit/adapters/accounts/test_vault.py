@@ -2,6 +2,8 @@ from base64 import urlsafe_b64encode
 
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,6 +96,13 @@ def test_every_purpose_has_a_signing_key_of_its_own():
     assert len(keys) == 4
     assert {len(key) for key in keys} == {32}
     assert signing_key(OLD, "csrf") == signing_key(OLD, "csrf")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.text(st.characters(exclude_categories=["Cs"])))
+def test_keys_are_derived_as_the_standard_has_it(key: str, purpose: str):
+    expected = HKDF(SHA256(), 32, salt=None, info=f"parley sign {purpose}".encode()).derive(key.encode())
+
+    assert signing_key(key, purpose) == expected
 
 
 def test_a_signing_key_opens_nothing():

@@ -55,6 +55,50 @@ def test_the_newer_output_limit_wins_over_the_older_one():
     assert sent(prompt, Profile("a", "http://a", max_tokens_field="max_tokens"))["max_tokens"] == 7
 
 
+@pytest.mark.parametrize("user", ["ann", "x" * 64])
+def test_a_user_goes_out_by_its_name(user):
+    assert sent(Prompt("m", [], {"user": user}))["user"] == user
+
+
+def test_a_user_with_a_name_that_is_too_long_has_a_shorter_one_that_stays_the_same():
+    first, again, other = (sent(Prompt("m", [], {"user": letter * 65}))["user"] for letter in "aab")
+
+    assert len(first) == 64
+    assert first == again != other
+
+
+RESULT = {"role": "tool", "tool_call_id": "t1"}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+SEEN = {"type": "text", "text": "seen"}
+BELOW = {"type": "text", "text": "The user's next message shows the result."}
+
+
+def test_images_of_tools_are_shown_by_the_user_after_all_results():
+    other = {"role": "tool", "tool_call_id": "t2", "content": "none"}
+    question = {"role": "user", "content": "and?"}
+    sent_on = sent(Prompt("m", [{**RESULT, "content": [SEEN, IMAGE]}, other, question]))["messages"]
+
+    assert sent_on == [{**RESULT, "content": [SEEN, BELOW]}, other, {"role": "user", "content": [IMAGE]}, question]
+
+
+def test_images_of_the_last_result_are_shown_as_well():
+    sent_on = sent(Prompt("m", [{**RESULT, "content": [IMAGE]}]))["messages"]
+
+    assert sent_on == [{**RESULT, "content": [BELOW]}, {"role": "user", "content": [IMAGE]}]
+
+
+@pytest.mark.parametrize("content", ["seen", [SEEN]])
+def test_texts_of_tools_go_out_as_they_came_in(content):
+    assert sent(Prompt("m", [{**RESULT, "content": content}]))["messages"] == [{**RESULT, "content": content}]
+
+
+def test_a_provider_whose_tools_may_show_images_gets_them_where_they_are():
+    message = {**RESULT, "content": [SEEN, IMAGE]}
+    profile = Profile("a", "http://a", quirks=Quirks(tools_show=True))
+
+    assert sent(Prompt("m", [message]), profile)["messages"] == [message]
+
+
 def test_an_answer_becomes_a_completion():
     completion = decode(answer(system_fingerprint="fp", service_tier=None, provider_secret="x"), HELLO, PLAIN)
 

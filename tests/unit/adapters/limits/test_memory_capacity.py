@@ -6,6 +6,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from adapters.limits.memory_capacity import MemoryCapacity
 from application.ports import Share
 from tests.contracts.capacity import LEASE, CapacityContract, admitted
+from tests.examples import examples
 from tests.fakes import FrozenClock
 
 
@@ -127,4 +128,4 @@ class Calls(RuleBasedStateMachine):
 
 
 TestCalls = Calls.TestCase
-TestCalls.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestCalls.settings = settings(max_examples=examples(60), stateful_step_count=30, deadline=None)

@@ -14,6 +14,7 @@ from adapters.persistence.admin_tables import budget_holds, budget_windows
 from adapters.persistence.tables import metadata, rollup_watermark
 from domain.limits import Hold, Kind, Unit, Window
 from tests.builders import NOW, a_claim, a_settled, a_usage, an_entry
+from tests.examples import examples
 from tests.fakes import MemoryBegin
 
 BUDGETS = (
@@ -23,7 +24,7 @@ BUDGETS = (
     (Kind.GLOBAL, "", Unit.MONEY, Window.MONTH),
 )
 LIMIT = 100
-SETTINGS = settings(max_examples=50, stateful_step_count=25, deadline=None)
+SETTINGS = settings(max_examples=examples(50), stateful_step_count=25, deadline=None)
 INDEXES = st.integers(0, 1_000)
 
 

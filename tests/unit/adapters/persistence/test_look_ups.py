@@ -17,8 +17,13 @@ def statements(engine, begin):
         for subject in ((Kind.KEY, "key_1"), (Kind.USER, "usr_1"), (Kind.GLOBAL, "")):
             work.limits.put(*subject, Limits(rpm=1))
     found = []
-    event.listen(engine, "before_cursor_execute", lambda *arguments: found.append(arguments[2]))
-    return found
+
+    def keep(*arguments):
+        found.append(arguments[2])
+
+    event.listen(engine, "before_cursor_execute", keep)
+    yield found
+    event.remove(engine, "before_cursor_execute", keep)
 
 
 @pytest.mark.parametrize(("port", "bounds"), [("keys", 3), ("logins", 2)])

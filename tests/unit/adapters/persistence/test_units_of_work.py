@@ -27,11 +27,12 @@ def thrown_away(engine):
     """The connections that no later unit of work will get."""
     connections = []
 
-    @event.listens_for(engine, "invalidate")
     def invalidated(connection, record, error):
         connections.append(connection)
 
-    return connections
+    event.listen(engine, "invalidate", invalidated)
+    yield connections
+    event.remove(engine, "invalidate", invalidated)
 
 
 def attempt(begin):
