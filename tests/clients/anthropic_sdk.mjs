@@ -1,4 +1,5 @@
 import Anthropic from "@anthropic-ai/sdk";
+import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
 import { answered, described, key, now, question as messages, refusal, run, url, wrongKey } from "./checks.mjs";
 
 const options = { baseURL: `${url}/api`, apiKey: key, maxRetries: 0, timeout: 20_000 };
@@ -35,6 +36,15 @@ await run({
   async streamed_tools() {
     const message = await client.messages.stream(request("tools", { tools })).finalMessage();
     return { finish: message.stop_reason, ...(await secondStep(message)) };
+  },
+  async tool_runner() {
+    const asked = [];
+    const weather = betaTool({
+      ...{ name: "weather", description: "Of today.", inputSchema: tools[0].input_schema },
+      run: (input) => (asked.push(input), answered),
+    });
+    await client.beta.messages.toolRunner(request("tools~runner", { tools: [weather], max_iterations: 2 }));
+    return asked;
   },
   async count() {
     const counted = await client.messages.countTokens({ model: "scripted/ok", messages });

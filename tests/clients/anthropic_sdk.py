@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from anthropic import Anthropic, APIError
+from anthropic import Anthropic, APIError, beta_tool
 from checks import ANSWERED, QUESTION, WRONG_KEY, address_and_key, described, now, refusal, run
 
 URL, KEY = address_and_key()
@@ -59,6 +59,19 @@ def streamed_tools() -> Any:
         return second_step(stream.get_final_message())
 
 
+def tool_runner() -> Any:
+    asked = []
+
+    @beta_tool
+    def weather(city: str) -> str:
+        """Of today."""
+        asked.append({"city": city})
+        return ANSWERED
+
+    CLIENT.beta.messages.tool_runner(**request("tools~runner", tools=[weather], max_iterations=2)).until_done()
+    return asked
+
+
 def count() -> Any:
     return CLIENT.messages.count_tokens(model="scripted/ok", messages=QUESTION).input_tokens
 
@@ -100,6 +113,6 @@ def cancel() -> Any:
 
 if __name__ == "__main__":
     run(
-        *(chat, stream, tools, streamed_tools, count, unauthenticated, unknown_model),
+        *(chat, stream, tools, streamed_tools, tool_runner, count, unauthenticated, unknown_model),
         *(rate_limited, rate_limited_stream, cut, cancel),
     )

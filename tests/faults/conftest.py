@@ -18,6 +18,10 @@ def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ScriptedProvi
     provider.stop()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "alone: measures how quick the program is; nothing else may run meanwhile")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The scorecard, when it was run, and the reports that tests have put down."""
     passed = _cells(terminalreporter, "passed")

@@ -37,7 +37,7 @@ def states(gateway: Gateway) -> dict[str, str]:
 def test_what_a_killed_gateway_was_doing_is_settled_without_a_gateway(gateway: Gateway) -> None:
     reader = Reader(gateway, "drip")
     gateway.program.kill()
-    reader.join(5)
+    reader.join(10)
     command = [sys.executable, "-m", "infrastructure", "worker"]
     worker = Program(command, gateway.folder, env=gateway.env, name="worker")
 
@@ -45,4 +45,4 @@ def test_what_a_killed_gateway_was_doing_is_settled_without_a_gateway(gateway: G
     worker.signal(signal.SIGTERM)
 
     assert worker.wait(10) == 0
-    wait_until(lambda: not list((gateway.folder / "var" / "journal").glob("*.log")), 2, "no journal is left")
+    wait_until(lambda: not list((gateway.folder / "var" / "journal").glob("*.log")), 10, "no journal is left")

@@ -124,7 +124,7 @@ def test_after_chaos_the_ledger_is_the_bill_token_for_token(
 
     chaos = Chaos(site.gateway, key["key"], sessions, SEED).run()
     lasted = time.monotonic() - began
-    wait_until(site.is_quiet, 20, "all journals applied")
+    wait_until(site.is_quiet, 40, "all journals applied")
     unborn = site.give_back()
 
     rows = site.select("SELECT * FROM usage_ledger WHERE key_id = :key", key=key["id"])

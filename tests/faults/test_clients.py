@@ -5,6 +5,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from statistics import median
 from typing import Any, ClassVar
 
 import pytest
@@ -26,7 +27,8 @@ def hung_up() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider) -> Iterator[Gateway]:
-    config = f'[providers.scripted]\nbase_url = "{provider.base_url}"\n' + FAST
+    patient = FAST.replace("headers = 2.0", "headers = 5.0").replace("idle = 2.0", "idle = 5.0")
+    config = f'[providers.scripted]\nbase_url = "{provider.base_url}"\n' + patient
     gateway = Gateway(tmp_path_factory.mktemp("clients"), config=config).start()
     yield gateway
     gateway.end()
@@ -81,14 +83,15 @@ def closed_early(provider: ScriptedProvider, request_id: str) -> bool:
 def test_a_client_that_leaves_in_the_middle_closes_the_provider_and_is_counted_as_partial(
     gateway: Gateway, provider: ScriptedProvider, how: str
 ) -> None:
-    client = RawClient(gateway, "/chat/completions", a_stream("slow-200ms"))
+    client = RawClient(gateway, "/chat/completions", a_stream("slow-1200ms"))
     request_id = request_id_of(client.read_until(b'"delta"'))
     client.read_until(b'"delta"')
 
     client.sock.close() if how == "close" else client.reset()
 
-    wait_until(lambda: closed_early(provider, request_id), 1, "upstream closed")
-    record = gateway.record(request_id, 2)
+    wait_until(lambda: closed_early(provider, request_id), 5, "upstream closed")
+    assert provider.bill(request_id)["sent"] == "word1 word2 ", "before the next word, which comes after 1.2 s"
+    record = gateway.record(request_id)
     assert (record["state"], record["source"], record["error_code"]) == ("partial", "estimated", "client_gone")
     assert record["completion_tokens"] > 0
 
@@ -98,14 +101,15 @@ def test_a_client_that_leaves_before_the_first_byte_cancels_the_provider_and_pay
     gateway: Gateway, provider: ScriptedProvider, *, stream: bool
 ) -> None:
     provider.forget()
-    client = RawClient(gateway, "/chat/completions", a_stream("ttfb-1.5") | {"stream": stream})
-    wait_until(lambda: len(provider.bills()) == 1, 2, "dialled")
+    client = RawClient(gateway, "/chat/completions", a_stream("ttfb-4") | {"stream": stream})
+    wait_until(lambda: len(provider.bills()) == 1, 10, "dialled")
     request_id = provider.bills()[0]["id"]
 
     client.sock.close()
 
-    record = gateway.record(request_id, 2)
-    assert (record["state"], record["cost"], record["total_tokens"]) == ("failed", 0, 0)
+    record = gateway.record(request_id)
+    assert (record["state"], record["error_code"]) == ("failed", "client_gone")
+    assert (record["cost"], record["total_tokens"]) == (0, 0)
 
 
 def test_a_client_that_stops_reading_is_given_up_after_the_send_timeout(
@@ -114,14 +118,14 @@ def test_a_client_that_stops_reading_is_given_up_after_the_send_timeout(
     client = RawClient(gateway, "/chat/completions", a_stream("endless"), receive_buffer=4096)
     request_id = request_id_of(client.read_until(b'"delta"'))
 
-    assert gateway.record(request_id, 8)["state"] == "partial"
+    assert gateway.record(request_id, 15)["state"] == "partial"
     client.sock.close()
 
 
 def test_a_turn_can_be_stopped_and_its_text_so_far_is_kept_and_marked(
     gateway: Gateway, provider: ScriptedProvider
 ) -> None:
-    _, session = gateway.call("POST", "/sessions", {"ai_provider": "scripted", "model": "slow-100ms"})
+    _, session = gateway.call("POST", "/sessions", {"ai_provider": "scripted", "model": "slow-500ms"})
     client = RawClient(gateway, "/chat/stream", {"session_id": session["id"], "message": "go on"})
     request_id = request_id_of(client.read_until(b"event: delta"))
     client.read_until(b"event: delta")
@@ -140,7 +144,7 @@ def test_a_turn_can_be_stopped_and_its_text_so_far_is_kept_and_marked(
 
 
 def test_a_second_message_to_a_busy_session_is_refused_and_not_stored(gateway: Gateway) -> None:
-    _, session = gateway.call("POST", "/sessions", {"ai_provider": "scripted", "model": "slow-100ms"})
+    _, session = gateway.call("POST", "/sessions", {"ai_provider": "scripted", "model": "slow-500ms"})
     client = RawClient(gateway, "/chat/stream", {"session_id": session["id"], "message": "first"})
     client.read_until(b"event: delta")
 
@@ -153,12 +157,20 @@ def test_a_second_message_to_a_busy_session_is_refused_and_not_stored(gateway: G
     assert len(contents) == 2
 
 
-def test_health_stays_quick_while_a_hundred_streams_run(gateway: Gateway) -> None:
-    clients = [RawClient(gateway, "/chat/completions", a_stream("slow-200ms")) for _ in range(100)]
-    time.sleep(0.3)
+def test_health_stays_quick_while_a_hundred_streams_run(gateway: Gateway, provider: ScriptedProvider) -> None:
+    provider.forget()
+    clients = [RawClient(gateway, "/chat/completions", a_stream("slow-2000ms")) for _ in range(100)]
+    wait_until(lambda: len(provider.bills()) == 100, 20, "a hundred streams")
 
-    started = time.monotonic()
-    assert gateway.status("/livez") == 200
-    assert time.monotonic() - started < 0.5
+    seconds = [health(gateway) for _ in range(5)]
+
+    assert median(seconds) < 0.5
+    assert "complete" not in {bill["ended"] for bill in provider.bills()}, "the streams were over before"
     for client in clients:
         client.sock.close()
+
+
+def health(gateway: Gateway) -> float:
+    started = time.monotonic()
+    assert gateway.status("/livez") == 200
+    return time.monotonic() - started

@@ -17,12 +17,18 @@ from tests.servers.scripted_provider import ScriptedProvider
 pytestmark = pytest.mark.xdist_group("draining")
 
 
-@pytest.fixture
-def gateway(tmp_path: Path, provider: ScriptedProvider) -> Iterator[Gateway]:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider) -> Iterator[Gateway]:
     config = f'[providers.scripted]\nbase_url = "{provider.base_url}"\n' + FAST.replace("drain = 5.0", "drain = 3.0")
-    gateway = Gateway(tmp_path, config=config).start()
+    gateway = Gateway(tmp_path_factory.mktemp("draining"), config=config)
     yield gateway
     gateway.end()
+
+
+@pytest.fixture
+def gateway(served: Gateway) -> Gateway:
+    """One for all tests, which end it one after the other."""
+    return served if served.program.running else served.start()
 
 
 class Reader(threading.Thread):
@@ -70,7 +76,7 @@ def test_a_stream_longer_than_the_drain_ends_with_an_error_event_and_a_clean_ter
 
     assert "server_shutting_down" in reader.text
     assert "[DONE]" not in reader.text
-    assert time.monotonic() - started < 13
+    assert time.monotonic() - started < 13, "without being killed"
     assert "SIGKILL" not in gateway.program.log.read_text()
     gateway.start()
     assert gateway.record(reader.request_id)["state"] == "partial"
@@ -82,12 +88,17 @@ def test_a_draining_server_says_that_it_is_not_ready_and_takes_no_new_generation
     reader = Reader(gateway, "drip")
 
     gateway.program.signal(signal.SIGTERM)
-    time.sleep(0.3)
-    connection.request("GET", "/readyz")
-
-    assert connection.getresponse().status == 503
+    wait_until(lambda: readiness(connection) == 503, 2, "told that it is not ready")
     connection.close()
     reader.join(15)
+    assert gateway.program.wait(20) == 0
+
+
+def readiness(connection: http.client.HTTPConnection) -> int:
+    connection.request("GET", "/readyz")
+    with connection.getresponse() as answer:
+        answer.read()
+        return answer.status
 
 
 def test_a_killed_master_takes_its_workers_along_and_the_next_start_settles_their_calls(gateway: Gateway) -> None:
@@ -96,8 +107,8 @@ def test_a_killed_master_takes_its_workers_along_and_the_next_start_settles_thei
     workers = gateway.workers()
 
     gateway.program.kill()
-    wait_until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers), 5, "workers gone")
-    reader.join(5)
+    wait_until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in workers), 10, "workers gone")
+    reader.join(10)
     gateway.start()
 
     assert reader.broken, "what was cut must not look whole"

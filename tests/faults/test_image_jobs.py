@@ -14,7 +14,7 @@ from tests.servers.gateway import FAST, Gateway
 from tests.servers.program import wait_until
 from tests.servers.scripted_provider import ScriptedProvider
 
-pytestmark = [pytest.mark.xdist_group("image-jobs"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.xdist_group("image-jobs"), pytest.mark.timeout(240)]
 
 CONFIG = """
 [providers.scripted]
@@ -42,13 +42,21 @@ except StorageFull as error:
 """
 
 
-@pytest.fixture
-def gateway(tmp_path: Path, provider: ScriptedProvider) -> Iterator[Gateway]:
-    provider.forget()
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider) -> Iterator[Gateway]:
     env = {"QWEN_API_KEY": "sk-qwen-0123456789", "QWEN_BASE_URL": f"{provider.root}/compatible-mode/v1"}
-    gateway = Gateway(tmp_path, env=env, config=FAST + CONFIG.format(url=provider.base_url)).start()
+    folder = tmp_path_factory.mktemp("images")
+    gateway = Gateway(folder, env=env, config=FAST + CONFIG.format(url=provider.base_url)).start()
     yield gateway
     gateway.end()
+
+
+@pytest.fixture
+def gateway(served: Gateway, provider: ScriptedProvider) -> Gateway:
+    """One for all tests; what was killed in one is back before the next."""
+    wait_until(lambda: served.status("/readyz") == 200, 40, "a worker")
+    provider.forget()
+    return served
 
 
 @pytest.fixture
@@ -82,18 +90,19 @@ def records(caller: Caller, request_id: str) -> list[dict[str, Any]]:
 def test_a_job_whose_worker_is_killed_fails_is_in_the_ledger_once_and_is_never_made_again(
     gateway: Gateway, caller: Caller, provider: ScriptedProvider, model: str
 ) -> None:
-    started = start(caller, model, **{"Idempotency-Key": "job-1"})
-    wait_until(lambda: len(provider.bills()) == 1, 5, "the order at the provider")
+    once = {"Idempotency-Key": f"job-{model.replace('/', '-')}"}
+    started = start(caller, model, **once)
+    wait_until(lambda: len(provider.bills()) == 1, 10, "the order at the provider")
 
     gateway.kill_worker()
-    wait_until(lambda: ended(caller, started), 20, "the end of the job")
+    wait_until(lambda: ended(caller, started), 40, "the end of the job")
 
     found = job(caller, started)
     assert (found["status"], found["error"]["code"], found["files"]) == ("failed", "request_abandoned", [])
     gateway.record(started["request_id"])
     (record,) = records(caller, started["request_id"])
     assert (record["state"], record["cost"]) == ("abandoned", 0)
-    repeat = caller.post("/images", {"model": model, "prompt": "a cat", "n": 2}, **{"Idempotency-Key": "job-1"})
+    repeat = caller.post("/images", {"model": model, "prompt": "a cat", "n": 2}, **once)
     assert (repeat.status, repeat.json["id"]) == (202, started["id"])
     time.sleep(3)
     assert len(provider.bills()) == 1
@@ -101,7 +110,7 @@ def test_a_job_whose_worker_is_killed_fails_is_in_the_ledger_once_and_is_never_m
 
 def test_a_worker_that_ends_finishes_its_jobs_while_it_drains(gateway: Gateway, caller: Caller) -> None:
     started = start(caller, "scripted/picture-slow-1.5")
-    wait_until(lambda: job(caller, started)["status"] == "running", 5)
+    wait_until(lambda: job(caller, started)["status"] == "running", 10)
 
     assert gateway.stop() == 0
     gateway.start()
@@ -113,7 +122,7 @@ def test_a_worker_that_ends_finishes_its_jobs_while_it_drains(gateway: Gateway, 
 
 def test_a_job_that_takes_longer_than_the_drain_is_told_so(gateway: Gateway, caller: Caller) -> None:
     started = start(caller, "qwen/task-forever")
-    wait_until(lambda: job(caller, started)["status"] == "running", 5)
+    wait_until(lambda: job(caller, started)["status"] == "running", 10)
 
     assert gateway.stop() == 0
     gateway.start()
@@ -127,7 +136,7 @@ def test_files_survive_a_killed_worker(gateway: Gateway, caller: Caller) -> None
     made = [caller.post("/images/generations", body).json["data"][0]["file_id"] for _ in range(5)]
 
     gateway.kill_worker()
-    wait_until(lambda: gateway.status("/readyz") == 200, 10)
+    wait_until(lambda: gateway.status("/readyz") == 200, 40)
 
     assert {caller.get(f"/files/{file_id}/content").status for file_id in made} == {200}
 

@@ -24,7 +24,7 @@ from tests.servers.program import wait_until
 from tests.servers.redis import RedisServer, running_redis
 from tests.servers.scripted_provider import ScriptedProvider
 
-pytestmark = [pytest.mark.xdist_group("limits"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.xdist_group("limits"), pytest.mark.timeout(240)]
 
 CONFIG = """
 [providers.scripted]
@@ -39,9 +39,8 @@ output = 1000.0
 """An answer of at most 5 tokens is reserved at, and costs, exactly 0.005."""
 
 NANO = 1_000_000_000
-SLOW = "scripted/slow-500ms"
-"""Takes 2 to 3 s for 5 tokens."""
-
+SLOW, SLOWER = "scripted/slow-500ms", "scripted/slow-1500ms"
+"""Take 2.5 and 7.5 s for 5 tokens."""
 LEASE = 30
 
 
@@ -49,10 +48,6 @@ LEASE = 30
 class Key:
     id: str
     token: str
-
-    @property
-    def bearer(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
 
 
 @dataclass(frozen=True)
@@ -64,12 +59,12 @@ class Site:
     def key(self, *, scopes: tuple[str, ...] = ("chat",), **limits: Any) -> Key:
         first = self.gateways[0]
         order = {"name": "limited", "scopes": scopes, "limits": limits}
-        made = Caller(first.port, {"Authorization": f"Bearer {first.key}"}).post("/keys", order)
+        made = Caller(first.port).bearing(first.key).post("/keys", order)
         assert made.status == 201, made.raw
         return Key(made.json["id"], made.json["key"])
 
     def caller(self, key: Key, turn: int = 0) -> Caller:
-        return Caller(self.gateways[turn % 2].port, key.bearer)
+        return Caller(self.gateways[turn % 2].port).bearing(key.token)
 
     def ask(self, key: Key, turn: int = 0, model: str = "scripted/ok") -> Reply:
         """Over one of the gateways in turn."""
@@ -102,7 +97,7 @@ class Site:
 
     def wait_settled(self, key: Key) -> None:
         held = "SELECT COUNT(*) FROM budget_holds WHERE state = 'held' AND subject_id = :key"
-        wait_until(lambda: self.rows(held, key=key.id) == [(0,)], 15, "all holds settled")
+        wait_until(lambda: self.rows(held, key=key.id) == [(0,)], 40, "all holds settled")
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +173,7 @@ def test_a_spent_budget_says_when_it_resets(site: Site) -> None:
     assert "resets at" in second.json["error"]["message"]
 
 
+@pytest.mark.alone
 def test_requests_per_minute_are_exact_over_four_workers(site: Site) -> None:
     key = site.key(rpm=200)
 
@@ -189,6 +185,7 @@ def test_requests_per_minute_are_exact_over_four_workers(site: Site) -> None:
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
 
 
+@pytest.mark.alone
 def test_tokens_per_minute_are_reserved_before_the_call_and_settled_after_it(site: Site) -> None:
     key = site.key(tpm=2_000)
     first = site.ask(key)
@@ -208,7 +205,7 @@ def test_tokens_per_minute_are_reserved_before_the_call_and_settled_after_it(sit
 def test_calls_at_once_never_exceed_the_limit_and_their_places_are_free_again(site: Site) -> None:
     key = site.key(concurrency=5)
 
-    replies = site.together(key, 60, SLOW)
+    replies = site.together(key, 60, SLOWER)
 
     assert statuses(replies) == {200: 5, 429: 55}
     assert statuses(site.together(key, 5)) == {200: 5}
@@ -219,7 +216,7 @@ def test_a_killed_worker_gives_its_budget_back_and_its_places_end(site: Site) ->
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(_until_it_breaks, site, key)
         held = "SELECT COUNT(*) FROM budget_holds WHERE state = 'held' AND subject_id = :key"
-        wait_until(lambda: site.rows(held, key=key.id) == [(1,)], 5, "a hold")
+        wait_until(lambda: site.rows(held, key=key.id) == [(1,)], 10, "a hold")
         for pid in site.gateways[0].workers():
             os.kill(pid, signal.SIGKILL)
         running.result()
@@ -230,7 +227,7 @@ def test_a_killed_worker_gives_its_budget_back_and_its_places_end(site: Site) ->
     with site.redis.admin() as redis:
         left = redis.pttl(f"parley:capacity:running:key:{key.id}")
     assert 0 < left <= LEASE * 1_000
-    wait_until(lambda: site.gateways[0].status("/livez") == 200, 10, "new workers")
+    wait_until(lambda: site.gateways[0].status("/livez") == 200, 20, "new workers")
 
 
 def test_budgets_hold_while_redis_is_dead(site: Site) -> None:
@@ -241,7 +238,7 @@ def test_budgets_hold_while_redis_is_dead(site: Site) -> None:
     finally:
         site.redis.begin()
         for gateway in site.gateways:
-            wait_until(lambda gateway=gateway: _always_whole(gateway), 10, "Redis is used again")
+            wait_until(lambda gateway=gateway: _always_whole(gateway), 20, "Redis is used again")
 
     assert statuses(replies) == {200: 3, 402: 37}
 

@@ -20,7 +20,7 @@ from tests.security.people import OPEN, People, ok
 from tests.servers.caller import Reply
 from tests.servers.gateway import Gateway
 
-pytestmark = pytest.mark.xdist_group("login storm")
+pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("login storm")]
 
 STORM, ROUNDS = 50, 4
 SLOWEST = 0.1

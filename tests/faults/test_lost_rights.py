@@ -18,18 +18,21 @@ from tests.servers.program import wait_until
 from tests.servers.redis import running_redis
 from tests.servers.scripted_provider import ScriptedProvider
 
-pytestmark = [pytest.mark.xdist_group("revocation"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.xdist_group("revocation"), pytest.mark.timeout(240)]
 
 T = TypeVar("T")
 
-MODEL = "slow-1500ms"
-"""Five words, and the stream is over after seven and a half seconds."""
+LONG, SHORT = "slow-5000ms", "slow-1500ms"
+"""Five words, and the stream is over after twenty-five seconds, or after seven and a half."""
 PROMISED = 5.0
 """Seconds after which a lost right is lost, in running streams too."""
 CONFIG = """
 [providers.scripted]
 base_url = "{url}"
-[prices."scripted/slow-1500ms"]
+[providers.scripted.deadlines]
+idle = 10.0
+total = 60.0
+[prices."scripted/slow-5000ms"]
 input = 1.0
 output = 1000.0
 """
@@ -86,13 +89,13 @@ class Stream:
         return text, time.monotonic() - started
 
 
-def completion(caller: Caller) -> Stream:
+def completion(caller: Caller, model: str = LONG) -> Stream:
     message = {"role": "user", "content": "go on"}
-    return Stream(caller, "/chat/completions", {"model": f"scripted/{MODEL}", "messages": [message], "stream": True})
+    return Stream(caller, "/chat/completions", {"model": f"scripted/{model}", "messages": [message], "stream": True})
 
 
 def turn(caller: Caller) -> Stream:
-    session = ok(caller.post("/sessions", {"ai_provider": "scripted", "model": MODEL}))["id"]
+    session = ok(caller.post("/sessions", {"ai_provider": "scripted", "model": LONG}))["id"]
     return Stream(caller, "/chat/stream", {"session_id": session, "message": "go on"})
 
 
@@ -122,7 +125,7 @@ def final_row(people: People, stream: Stream) -> dict[str, Any]:
         )
         return bool(found)
 
-    wait_until(recorded, 5, "the ledger has it")
+    wait_until(recorded, 10, "the ledger has it")
     return dict(zip(columns, found[0], strict=True))
 
 
@@ -231,12 +234,13 @@ def test_streams_of_others_go_on(people: People, name: str) -> None:
     """Of another key of the same user, too."""
     owner = people.newcomer(name)
     revoked, kept = (ok(owner.post("/keys", {"name": label})) for label in ("revoked", "kept"))
-    streams = [completion(people.stranger.bearing(key["key"])).begin() for key in (revoked, kept)]
+    ended = completion(people.stranger.bearing(revoked["key"])).begin()
+    going = completion(people.stranger.bearing(kept["key"]), SHORT).begin()
 
     revoke_the_key(people, owner, revoked)
 
-    assert "key_revoked" in streams[0].rest()[0]
-    text, _ = streams[1].rest()
+    assert "key_revoked" in ended.rest()[0]
+    text, _ = going.rest()
     assert "word5" in text
     assert text.endswith("data: [DONE]\n\n")
 
@@ -246,12 +250,10 @@ def test_a_right_that_is_lost_is_lost_for_the_next_call_too(people: People, name
     key = people.stranger.bearing(ok(owner.post("/keys", {"name": "k"}))["key"])
     order = {"model": "echo/echo", "messages": [{"role": "user", "content": "hi"}]}
     assert key.post("/chat/completions", order).status == 200
-    started = time.monotonic()
 
     make_a_viewer_of_the_user(people, owner, {})
 
     wait_until(lambda: {key.post("/chat/completions", order).status for _ in range(8)} == {403}, PROMISED, "refused")
-    assert time.monotonic() - started < PROMISED
     assert key.get("/usage").status == 200, "what a viewer may do the key still does"
 
 

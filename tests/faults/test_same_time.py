@@ -12,7 +12,7 @@ from tests.servers.caller import Caller, Reply
 from tests.servers.gateway import Gateway
 from tests.servers.smtp import SmtpServer
 
-pytestmark = [pytest.mark.xdist_group("same time"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("same time"), pytest.mark.timeout(180)]
 
 SAMPLES = 60
 

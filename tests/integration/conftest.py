@@ -12,7 +12,7 @@ from adapters.persistence.rollups import SqlRollups
 from adapters.persistence.tables import metadata, rollup_watermark
 from adapters.persistence.unit_of_work import SqlBegin
 from application.breaker import Breaker
-from infrastructure import schema
+from infrastructure import schema_changes
 from infrastructure.database import create_engine_for
 from tests.contracts.rollups import SETTLED_SECONDS
 from tests.fakes import RecordingRecorder
@@ -64,7 +64,7 @@ def new_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="session")
 def migrated(new_database: NewDatabase) -> Iterator[Engine]:
     engine = create_engine_for(new_database(), Path())
-    schema.migrate(engine)
+    schema_changes.migrate(engine)
     yield engine
     engine.dispose()
 

@@ -184,7 +184,7 @@ def test_the_places_of_a_killed_process_are_free_when_their_lease_is_over(server
         holder.communicate()
     killed = time.monotonic()
 
-    wait_until(lambda: other.reserve("req_x", [share], 0).refused is None, seconds=5)
+    wait_until(lambda: other.reserve("req_x", [share], 0).refused is None, seconds=20)
 
     assert time.monotonic() - killed < capacity_worker.LEASE + 0.5
 

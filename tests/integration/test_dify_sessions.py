@@ -131,11 +131,11 @@ def test_a_stopped_answer_is_stopped_at_dify_and_the_next_turn_tells_what_there_
     connection.close()
 
     assert json.loads(rest[-1])["error"]["code"] == "stopped"
-    wait_until(lambda: bool(dify.stops()), 5, "the stop")
+    wait_until(lambda: bool(dify.stops()), 20, "the stop")
     (stop,) = dify.stops()
     assert stop["runs"]
     assert stop["user"] == asked(dify)[0]["user"]
-    assert talk.messages()[-1][1] == "incomplete"
+    wait_until(lambda: talk.messages()[-1][1] == "incomplete", 20, "what there was of the answer")
 
     talk.say("Go on.")
     last = asked(dify)[-1]
@@ -152,7 +152,7 @@ def test_a_client_that_leaves_has_its_answer_stopped(gateway: Gateway, dify: Scr
     answer.close()
     connection.close()
 
-    wait_until(lambda: bool(dify.stops()), 5, "the stop")
+    wait_until(lambda: bool(dify.stops()), 20, "the stop")
 
 
 def test_turns_that_another_model_answered_are_told_to_dify_afterwards(gateway: Gateway, dify: ScriptedDify) -> None:
@@ -198,7 +198,7 @@ def test_an_answer_that_dify_takes_back_never_looks_complete(gateway: Gateway) -
 
     assert text == WORDS
     assert last["error"]["code"] == "content_filter"
-    assert talk.messages()[-1][1] == "incomplete"
+    wait_until(lambda: talk.messages()[-1][1] == "incomplete", 20, "what there was of the answer")
 
 
 def test_two_users_are_two_users_at_dify(gateway: Gateway, dify: ScriptedDify) -> None:

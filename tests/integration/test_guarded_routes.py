@@ -9,6 +9,7 @@ import pytest
 
 from tests.servers.caller import Caller, Reply
 from tests.servers.gateway import FAST, Gateway
+from tests.servers.program import wait_until
 
 pytestmark = pytest.mark.xdist_group("guarded")
 
@@ -239,8 +240,12 @@ def test_a_long_session_is_summarised_when_it_wants_that(caller: Caller):
 
     assert [answer["context"]["dropped_messages"] for answer in answers] == [0, 0, 0, 0]
     assert answers[-1]["context"]["summarized_messages"] > 0
-    records = caller.get("/usage/records?limit=50").json["data"]
-    assert sum(record["session_id"] == session for record in records) > len(answers)
+
+    def billed() -> int:
+        records = caller.get("/usage/records?limit=50").json["data"]
+        return sum(record["session_id"] == session for record in records)
+
+    wait_until(lambda: billed() > len(answers), 20, "the records, those of the summaries among them")
 
 
 def test_a_long_session_is_refused_when_it_wants_that(caller: Caller):
@@ -254,10 +259,13 @@ def test_matches_are_counted(gateway: Gateway, caller: Caller):
     for _ in range(2):
         completions(caller, "BLOCK-IN-1", stream=False)
         completions(caller, "Count this.", stream=False)
-    reply = Caller(gateway.port, prefix="").get("/metrics", Authorization="Bearer metrics-token-of-the-tests")
+    metrics = Caller(gateway.port, prefix="").bearing("metrics-token-of-the-tests")
 
-    assert b'parley_guardrail_hits_total{action="block",rule="in-blocked",side="input"}' in reply.raw
-    assert b'parley_cache_lookups_total{hit="yes"}' in reply.raw
+    for series in (
+        b'parley_guardrail_hits_total{action="block",rule="in-blocked",side="input"}',
+        b'parley_cache_lookups_total{hit="yes"}',
+    ):
+        wait_until(lambda series=series: series in metrics.get("/metrics").raw, 20, series.decode())
 
 
 def test_the_configuration_is_shown_without_running(gateway: Gateway):

@@ -43,7 +43,7 @@ class Studio:
     caller: Caller
     client: openai.OpenAI
 
-    def finished(self, job: dict[str, Any], seconds: float = 20) -> dict[str, Any]:
+    def finished(self, job: dict[str, Any], seconds: float = 40) -> dict[str, Any]:
         def over() -> bool:
             return self.job(job)["status"] in {"succeeded", "failed"}
 
@@ -144,7 +144,7 @@ def test_the_sdk_raises_what_it_is(studio: Studio, model: str, error: type[Excep
     [
         ("scripted/picture", "64x64", 2),
         ("siliconflow/picture", "1024x1024", 2),
-        ("qwen/task", "1024x1024", 2),
+        ("qwen/task-soon", "1024x1024", 2),
         ("echo/echo", "32x16", 2),
     ],
 )
@@ -174,7 +174,7 @@ def test_no_key_leaves_for_the_place_of_a_result_and_none_is_in_the_log(studio: 
     studio.provider.forget()
     studio.caller.post("/images/generations", {"model": "scripted/picture-at-jpeg", "prompt": "a cat"})
 
-    (fetch,) = studio.provider.told()["fetches"]
+    (fetch,) = (it for it in studio.provider.told()["fetches"] if "jpeg" in it["path"])
     assert KEY not in str(fetch)
     assert KEY not in studio.gateway.program.log.read_text()
 
@@ -298,8 +298,8 @@ def test_a_job_does_not_depend_on_the_connection_that_it_came_on(studio: Studio)
 
 def test_deleting_a_job_stops_it_and_the_ledger_has_what_the_provider_bills(studio: Studio) -> None:
     job = start(studio, "qwen/task-forever", n=2)
-    wait_until(lambda: studio.job(job)["status"] == "running", 5)
-    time.sleep(0.5)
+    wait_until(lambda: job["request_id"] in [bill["id"] for bill in studio.provider.bills()], 20, "the order")
+    time.sleep(0.5)  # the provider's word that it took it is on its way
 
     assert studio.caller.call("DELETE", f"/images/{job['id']}").status == 204
 

@@ -88,12 +88,10 @@ def test_every_turn_is_in_the_ledger_and_in_the_totals(gateway: Gateway) -> None
     session_id = a_session(gateway)
     _, answer = gateway.call("POST", "/chat", {"session_id": session_id, "message": "count me"})
 
-    _, records = gateway.call("GET", "/usage/records?limit=5")
-    mine = next(record for record in records["data"] if record["request_id"] == answer["request_id"])
-    assert mine["state"] == "completed"
+    assert gateway.record(answer["request_id"])["state"] == "completed"
 
     total = len(gateway.call("GET", "/usage/records?limit=100")[1]["data"])
-    wait_until(lambda: gateway.call("GET", "/usage")[1]["total"]["requests"] >= total, 5, "rollups")
+    wait_until(lambda: gateway.call("GET", "/usage")[1]["total"]["requests"] >= total, 20, "rollups")
 
 
 def test_a_new_user_gets_a_key_of_their_own_and_sees_nothing_of_others(gateway: Gateway) -> None:
@@ -150,7 +148,7 @@ def test_the_log_has_one_json_line_per_request_and_no_key(gateway: Gateway) -> N
         lines = [json.loads(line) for line in gateway.program.log.read_text().splitlines() if line.startswith("{")]
         return any(line.get("route") == "/api/v1/key" for line in lines)
 
-    wait_until(written, 5, "the line, which follows the answer")
+    wait_until(written, 20, "the line, which follows the answer")
     assert gateway.program.log.read_text().count(gateway.key) == 2, (
         "the key is in the announcement and its example only"
     )
@@ -164,8 +162,7 @@ def test_a_deleted_session_is_gone_but_its_turns_stay_in_the_ledger(gateway: Gat
 
     assert gateway.call("GET", f"/sessions/{session_id}")[0] == 404
     assert gateway.call("GET", f"/sessions/{session_id}/messages")[0] == 404
-    records = gateway.call("GET", "/usage/records?limit=10")[1]["data"]
-    assert answer["request_id"] in {record["request_id"] for record in records}
+    assert gateway.record(answer["request_id"])["state"] == "completed"
 
 
 def test_sigterm_ends_it_with_exit_code_zero(tmp_path: Path) -> None:

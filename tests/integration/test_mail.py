@@ -21,7 +21,7 @@ from domain.api_key import digest
 from domain.errors import MailUnavailable, RecipientRefused
 from domain.mail import Locale, Mail, MailKind, QueuedMail
 from domain.one_time_token import Purpose
-from infrastructure import schema
+from infrastructure import schema_changes
 from infrastructure.database import create_engine_for
 from tests.builders import NOW, a_user
 from tests.fakes import FrozenClock, RecordingRecorder
@@ -309,7 +309,7 @@ class Case:
         self.clock = FrozenClock(NOW)
         self.record = RecordingRecorder()
         self.engine = create_engine_for(url, Path())
-        schema.migrate(self.engine)
+        schema_changes.migrate(self.engine)
         self.begin = SqlBegin(self.engine, Breaker("database", self.clock, self.record))
         self.mails = MailService(self.begin, self.clock, new_secret, mailer, self.record, "https://parley.example.org")
         with self.begin() as work:

@@ -23,20 +23,22 @@ from domain.limits import Budget, Limits, Unit, Window
 from domain.provider_credential import PriceChange
 from domain.session import SessionConfig, Strategy, Summary
 from domain.usage import Usage
-from infrastructure import schema
+from infrastructure import schema, schema_changes
 from infrastructure.configuration import ConfigurationError
 from infrastructure.database import check_durability, create_engine_for
 from tests.builders import NOW, a_key, a_session, a_token, a_user, an_entry
+from tests.contracts.idempotency import REPLY, a_call, rest, stored
+from tests.contracts.idempotency import put as put_keys
 from tests.fakes import RecordingRecorder
 from tests.servers.program import wait_until
 
 MIGRATE = """
 import sys
 from pathlib import Path
-from infrastructure import schema
+from infrastructure import schema_changes
 from infrastructure.database import create_engine_for
 engine = create_engine_for(sys.argv[1], Path())
-schema.migrate(engine)
+schema_changes.migrate(engine)
 engine.dispose()
 """
 
@@ -98,8 +100,8 @@ def put(engine, name, *rows):
 @pytest.fixture
 def old(fresh):
     """A store of the first schema, with a user and three keys."""
-    schema.migrate(fresh)
-    schema.downgrade(fresh, "0001")
+    schema_changes.migrate(fresh)
+    schema_changes.downgrade(fresh, "0001")
     user = {name: getattr(a_user(), name) for name in ("id", "email", "role", "name", "disabled")}
     put(fresh, "users", user | {"created_at": NOW.replace(tzinfo=None)})
     for number, (key_id, limits) in enumerate(OLD_LIMITS.items(), 1):
@@ -140,13 +142,13 @@ def killed_at(engine, words):
 def test_a_new_store_has_no_revision_and_then_the_newest(fresh):
     assert schema.state(fresh) == (None, schema.head())
 
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
 
     assert schema.state(fresh) == (schema.head(), schema.head())
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_code_knows(fresh):
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
 
     with fresh.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -154,7 +156,7 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_knows(fresh):
 
 
 def test_text_is_compared_by_bytes_in_every_column(fresh):
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
     where = {
         "mysql": "FROM information_schema.columns WHERE table_schema = DATABASE()",
         "postgresql": "FROM information_schema.columns WHERE table_schema = 'public'",
@@ -169,28 +171,28 @@ def test_text_is_compared_by_bytes_in_every_column(fresh):
 
 
 def test_migrating_twice_changes_nothing(fresh):
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
     before = tables(fresh)
 
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
 
     assert tables(fresh) == before
 
 
 def test_a_downgrade_takes_every_table_back(fresh):
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
 
-    schema.downgrade(fresh, "base")
+    schema_changes.downgrade(fresh, "base")
 
     assert tables(fresh) == {"alembic_version"}
     assert schema.state(fresh)[0] is None
 
 
 def test_the_limits_of_old_keys_move_to_the_new_table_and_back(old):
-    schema.migrate(old)
+    schema_changes.migrate(old)
     assert new_limits(old) == NEW_LIMITS
 
-    schema.downgrade(old, "0001")
+    schema_changes.downgrade(old, "0001")
     nothing = dict.fromkeys(MOVED)
     assert old_limits(old) == {
         "key_1": OLD_LIMITS["key_1"],
@@ -198,12 +200,12 @@ def test_the_limits_of_old_keys_move_to_the_new_table_and_back(old):
         "key_3": nothing,
     }
 
-    schema.migrate(old)
+    schema_changes.migrate(old)
     assert new_limits(old) == NEW_LIMITS
 
 
 def test_an_old_user_is_confirmed_and_needs_no_second_factor(old):
-    schema.migrate(old)
+    schema_changes.migrate(old)
 
     (user,) = rows(old, "users")
     assert (bool(user["confirmed"]), user["locale"], bool(user["totp"])) == (True, "en", False)
@@ -221,8 +223,8 @@ def test_moving_the_limits_is_taken_up_wherever_it_was_killed(old):
         "UPDATE alembic_version",
     ):
         with killed_at(old, words):
-            schema.migrate(old)
-    schema.migrate(old)
+            schema_changes.migrate(old)
+    schema_changes.migrate(old)
     assert new_limits(old) == NEW_LIMITS
 
     for words in (
@@ -232,13 +234,13 @@ def test_moving_the_limits_is_taken_up_wherever_it_was_killed(old):
         "DROP COLUMN totp",
     ):
         with killed_at(old, words):
-            schema.downgrade(old, "0001")
-    schema.downgrade(old, "0001")
+            schema_changes.downgrade(old, "0001")
+    schema_changes.downgrade(old, "0001")
     assert old_limits(old)["key_1"] == OLD_LIMITS["key_1"]
 
 
 def test_a_store_in_use_goes_back_before_providers_kept_anything_and_forward_again(fresh):
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
     sessions = [a_session(id=f"sess_{number:04}", config=A_CONFIG, conversation="") for number in range(501)]
     begin = SqlBegin(fresh, Breaker("database", SystemClock(), RecordingRecorder()))
     with begin() as work:
@@ -250,7 +252,7 @@ def test_a_store_in_use_goes_back_before_providers_kept_anything_and_forward_aga
         work.prices.add(PriceChange("prc_1", "acme/paint", NOW, "usr_1", 0, 0, image=7))
     SqlApply(fresh)([Settled("req_1", (an_entry(usage=Usage(images=2), cache_hit=True),))])
 
-    schema.downgrade(fresh, "0003")
+    schema_changes.downgrade(fresh, "0003")
     kept = {row["id"]: row for row in rows(fresh, "sessions")}
     assert len(kept) == 502
     for row in kept.values():
@@ -259,7 +261,7 @@ def test_a_store_in_use_goes_back_before_providers_kept_anything_and_forward_aga
     assert [row["request_id"] for row in rows(fresh, "usage_ledger")] == ["req_1"]
     assert "session_summaries" not in tables(fresh)
 
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
     with begin() as work:
         assert work.sessions.get("sess_0001", "usr_1").config == replace(A_CONFIG, context=Strategy.SLIDING)
         assert work.sessions.get("sess_kept", "usr_1").conversation == ""
@@ -267,6 +269,29 @@ def test_a_store_in_use_goes_back_before_providers_kept_anything_and_forward_aga
         (record,) = work.usage.records("usr_1", 10, None)
         assert (record.usage.images, record.cache_hit) == (0, False)
         assert [(change.input, change.image) for change in work.prices.latest()] == [(0, None)]
+
+
+def test_an_older_program_takes_no_beginning_of_a_long_reply_for_the_whole(fresh):
+    schema_changes.migrate(fresh)
+    begin = SqlBegin(fresh, Breaker("database", SystemClock(), RecordingRecorder()))
+    long, short = a_call(1), a_call(2)
+    put_keys(begin, long, short)
+    with begin() as work:
+        work.idempotency.finish(long, REPLY, [b"2", b"3"])
+        work.idempotency.finish(short, REPLY)
+
+    with killed_at(fresh, "DROP TABLE idempotency_parts"):
+        schema_changes.downgrade(fresh, "0005")
+    schema_changes.downgrade(fresh, "0005")
+    assert "idempotency_parts" not in tables(fresh)
+    assert {row["request_id"]: row["status"] for row in rows(fresh, "idempotency_keys")} == {
+        "req_1": None,
+        "req_2": 200,
+    }
+
+    schema_changes.migrate(fresh)
+    assert [stored(begin, call) for call in (long, short)] == [long, replace(short, reply=REPLY)]
+    assert rest(begin, long) == []
 
 
 def test_processes_that_migrate_at_once_wait_for_each_other(new_database):
@@ -283,7 +308,7 @@ def test_processes_that_migrate_at_once_wait_for_each_other(new_database):
 
 def test_a_migration_that_was_killed_half_way_is_taken_up_again(fresh):
     """MySQL commits each statement of a migration, so a kill leaves tables without a revision."""
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
     with fresh.begin() as connection:
         for statement in (
             "DROP TABLE rollup_watermark",
@@ -291,19 +316,19 @@ def test_a_migration_that_was_killed_half_way_is_taken_up_again(fresh):
         ):
             connection.execute(text(statement))
 
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
 
     assert tables(fresh) == {*metadata.tables, "alembic_version"}
 
 
 def test_a_store_of_a_newer_program_is_left_alone(fresh):
-    schema.migrate(fresh)
+    schema_changes.migrate(fresh)
     with fresh.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     assert schema.state(fresh) == ("9999", schema.head())
     with pytest.raises(schema.SchemaError, match="9999"):
-        schema.migrate(fresh)
+        schema_changes.migrate(fresh)
 
 
 @pytest.mark.xdist_group("mariadb")

@@ -55,5 +55,13 @@ class TestAnthropic(ClientSdkContract):
     def test_the_final_message_of_a_stream_has_the_text_that_was_streamed(self, told: Told) -> None:
         assert told["stream"]["whole"] == told["stream"]["text"]
 
+    def test_the_sdks_own_loop_sends_whole_conversations_where_nobody_keeps_threads(
+        self, told: Told, world: ScriptedGateway
+    ) -> None:
+        turns = [len(call["payload"]["messages"]) for call in world.calls("tools~runner")]
+
+        assert told["tool_runner"][0] == {"city": "Köln"}
+        assert turns == [1, 3]
+
     def test_the_tokens_of_a_prompt_are_counted_beforehand(self, told: Told) -> None:
         assert told["count"] > 0

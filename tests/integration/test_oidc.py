@@ -18,7 +18,7 @@ from application.oidc import OidcService
 from application.second_factor import SecondFactorService
 from domain.errors import InvalidCredentials, OidcUnavailable
 from domain.user import Role
-from infrastructure import schema
+from infrastructure import schema_changes
 from infrastructure.database import create_engine_for
 from tests.builders import a_user
 from tests.fakes import CountedCodes, PlainHasher, RecordingRecorder
@@ -50,7 +50,7 @@ class Site:
         self.clock = clock = FastClock()
         self.issuer = issuer
         self.engine = create_engine_for(f"sqlite:///{folder}/parley.db", Path())
-        schema.migrate(self.engine)
+        schema_changes.migrate(self.engine)
         self.begin = SqlBegin(self.engine, Breaker("database", clock, RecordingRecorder()))
         vault, auditor = Vault(["k" * 32]), Auditor(clock, new_id)
         factors = SecondFactorService(self.begin, clock, new_secret, CountedCodes(), vault, auditor)

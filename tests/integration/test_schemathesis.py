@@ -24,6 +24,13 @@ CHECKS = """
 expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, 503]
 """
 """A list that is too long may make a body that is too large."""
+SHAPES = ("createMessage", "createResponse"), ("createChatCompletion", "countMessageTokens")
+"""Of all cases of the coverage phase, four fifths are for what is in these bodies: each is tried by one credential."""
+NOT_COVERED = """
+[[operations]]
+include-operation-id = "{}"
+phases.coverage.enabled = false
+"""
 OPENS_THE_WAY_OUT = ("createProviderCredential",)
 """With a key of a public provider the chat routes would call it."""
 
@@ -44,7 +51,7 @@ def test_an_administrator_s_login_gets_no_server_error_and_no_answer_that_is_not
     status, login = gateway.call("POST", "/auth/login", {"email": "admin@example.org", "password": PASSWORD})
     assert status == 200
 
-    _explore(gateway, tmp_path, login["access_token"], (*ENDS_THE_LOGIN, *OPENS_THE_WAY_OUT))
+    _explore(gateway, tmp_path, login["access_token"], (*ENDS_THE_LOGIN, *OPENS_THE_WAY_OUT), SHAPES[0])
 
 
 def test_a_member_s_key_gets_no_server_error_and_no_answer_that_is_not_documented(
@@ -53,10 +60,12 @@ def test_a_member_s_key_gets_no_server_error_and_no_answer_that_is_not_documente
     scopes = [word for scope in SCOPES for word in ("--scope", scope)]
     key = gateway.cli("keys", "create", "--user", "member@example.org", "--name", "member", *scopes)
 
-    _explore(gateway, tmp_path, key, TIGHTENS_OR_ENDS_THE_KEY)
+    _explore(gateway, tmp_path, key, TIGHTENS_OR_ENDS_THE_KEY, SHAPES[1])
 
 
-def _explore(gateway: Gateway, folder: Path, token: str, left_out: tuple[str, ...]) -> None:
+def _explore(
+    gateway: Gateway, folder: Path, token: str, left_out: tuple[str, ...], not_covered: tuple[str, ...]
+) -> None:
     command = [
         str(Path(sys.executable).with_name("st")),
         "run",
@@ -68,7 +77,7 @@ def _explore(gateway: Gateway, folder: Path, token: str, left_out: tuple[str, ..
         # A whole number may be written 1.0 in JSON Schema; Parley refuses that where it asks for an integer.
         "--exclude-checks=positive_data_acceptance",
         "--mode=all",
-        "--max-examples=5",
+        "--max-examples=3",
         "--seed=1",
         "--generation-database=:memory:",
         "--request-timeout=10",
@@ -77,7 +86,7 @@ def _explore(gateway: Gateway, folder: Path, token: str, left_out: tuple[str, ..
         *(f"--exclude-operation-id={operation}" for operation in left_out),
     ]
 
-    (folder / "schemathesis.toml").write_text(CHECKS)
+    (folder / "schemathesis.toml").write_text(CHECKS + "".join(map(NOT_COVERED.format, not_covered)))
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=560)
 
     assert done.returncode == 0, done.stdout[-8000:]

@@ -3,14 +3,16 @@
 import contextlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import event, func, insert, select, update
 
+from adapters.persistence.admin_tables import idempotency_parts
 from adapters.persistence.tables import messages, rollup_watermark, usage_ledger, usage_rollups
 from adapters.persistence.usage import row_from
 from domain.errors import DatabaseBusy
+from domain.idempotency import Reply
 from tests.builders import NOW, a_session, a_settled, a_turn, a_user, an_entry
 from tests.contracts.account_store import AccountStoreContract
 from tests.contracts.apply import ApplyContract
@@ -90,6 +92,49 @@ class TestIdempotency(IdempotencyContract):
         with ThreadPoolExecutor(16) as pool:
             winners = set(pool.map(race, range(64)))
         assert len(winners) == 1
+
+    def test_of_long_replies_a_sweep_forgets_a_few_at_a_time(self, begin, engine):
+        for number in (1, 2):
+            with begin() as work:
+                work.idempotency.claim(a_call(number))
+                work.idempotency.finish(a_call(number), Reply(200, (), b"1"), [b"2"] * 128)
+
+        seen = []
+        while not seen or seen[-1][0]:
+            with begin() as work:
+                swept = work.idempotency.sweep(NOW + timedelta(seconds=1))
+            seen.append((swept, count(engine, idempotency_parts)))
+        assert seen == [(1, 128), (1, 0), (0, 0)]
+
+    def test_a_sweep_that_met_a_reply_on_its_way_leaves_no_part_of_it(self, begin, engine):
+        def sweep():
+            with begin() as work:
+                return work.idempotency.sweep(NOW + timedelta(seconds=1))
+
+        with begin() as work:
+            work.idempotency.claim(a_call())
+        with ThreadPoolExecutor(1) as pool:
+            with begin() as work:
+                work.idempotency.finish(a_call(), Reply(200, (), b"1"), [b"2"])
+                swept = pool.submit(sweep)
+                time.sleep(0.3)  # by now it has found the key without a reply, and waits for it
+            assert swept.result() == 1
+
+        assert count(engine, idempotency_parts) == 0
+
+    def test_a_short_reply_costs_one_statement_to_keep_and_two_to_find(self, begin, engine):
+        statements = []
+
+        def note(_connection, _cursor, statement, *_):
+            statements.append(statement.split()[0])
+
+        event.listen(engine, "before_cursor_execute", note)
+        with begin() as work:
+            work.idempotency.claim(a_call())
+            work.idempotency.finish(a_call(), Reply(200, (), b"short"))
+        event.remove(engine, "before_cursor_execute", note)
+
+        assert [word for word in statements if not word.startswith("BEGIN")] == ["INSERT", "SELECT", "UPDATE"]
 
 
 class TestApply(ApplyContract):

@@ -112,7 +112,7 @@ class Scene:
         """The token in the mail that `ask` leads to; from then on a canary."""
         before = self._links(to)
         ask()
-        wait_until(lambda: len(self._links(to)) > len(before), 10, f"a mail with {name}")
+        wait_until(lambda: len(self._links(to)) > len(before), 20, f"a mail with {name}")
         (number, token), *_ = self._links(to)[len(before) :]
         return self.canaries.add(name, token, f"mail {number:03}")
 
@@ -197,7 +197,7 @@ class Scene:
         told = log.read_text().count(_REFUSED)
         file.write_text(f"{self.config}\n{more}")
         self.gateway.program.signal(SIGHUP)
-        wait_until(lambda: log.read_text().count(_REFUSED) > told, 15, "word of the reload")
+        wait_until(lambda: log.read_text().count(_REFUSED) > told, 20, "word of the reload")
         file.write_text(self.config)
 
     def _provider(self, name: str) -> str:

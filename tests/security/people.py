@@ -1,5 +1,6 @@
 """People on a running gateway: they register, log in by token or cookie, and a test looks into their rows."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +16,7 @@ from domain.api_key import kid_of
 from infrastructure.database import create_engine_for
 from tests.servers.caller import Caller, Reply
 from tests.servers.gateway import FAST, Gateway
+from tests.servers.program import wait_until
 
 PASSWORD = "correct horse 17 battery"
 OPEN = '[accounts]\nregistration = "open"\n' + FAST
@@ -32,6 +34,24 @@ def told(reply: Reply) -> tuple[int, dict[str, str], bytes]:
     head = {name: value for name, value in reply.headers.items() if name not in {"Date", "X-Request-Id"}}
     request_id = reply.headers["X-Request-Id"].encode()
     return reply.status, head, reply.raw.replace(request_id, b"")
+
+
+def let_in_for(ask: Callable[[], list[Reply]]) -> float:
+    """Asks until everybody is refused. For how long somebody was not: until the last request that got in was sent.
+
+    That a busy machine takes its time to answer does not count.
+    """
+    began, last = time.monotonic(), 0.0
+
+    def refused() -> bool:
+        nonlocal last
+        sent = time.monotonic() - began
+        statuses = {reply.status for reply in ask()}
+        last = last if statuses == {401} else sent
+        return statuses == {401}
+
+    wait_until(refused, 20, "everybody refused")
+    return last
 
 
 @dataclass(frozen=True)

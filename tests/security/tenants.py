@@ -99,7 +99,7 @@ class Tenants:
     def _painted(self, victim: Caller) -> dict[str, Any]:
         """A job that is over, with its file."""
         job_id = ok(victim.post("/images", {"model": "echo/echo", "prompt": CANARY}))["id"]
-        wait_until(lambda: ok(victim.get(f"/images/{job_id}"))["status"] == "succeeded", 10, "the end of the job")
+        wait_until(lambda: ok(victim.get(f"/images/{job_id}"))["status"] == "succeeded", 20, "the end of the job")
         return dict(ok(victim.get(f"/images/{job_id}")))
 
     def _make_callers(self) -> None:

@@ -206,7 +206,7 @@ def _retire_credentials(scene: Scene) -> None:
             scene.ask(
                 scene.admin, "POST", "/chat/completions", {"model": "dify/app", "messages": said, "stream": stream}
             )
-    wait_until(lambda: b"several" in scene.ask(scene.admin, "GET", "/admin/status").raw, 15, "the state of a worker")
+    wait_until(lambda: b"several" in scene.ask(scene.admin, "GET", "/admin/status").raw, 20, "the state of a worker")
 
 
 def _be_guarded(scene: Scene) -> None:
@@ -233,7 +233,7 @@ def _make_images(scene: Scene) -> None:
         scene.ask(scene.admin, "POST", "/images/generations", {"model": model, "prompt": prompt, **more})
         scene.ask(scene.admin, "POST", "/images", {"model": model, "prompt": of_job})
     jobs = "/images?limit=100"
-    wait_until(lambda: not _running(scene.good(scene.admin, "GET", jobs)), 15, "the end of the images")
+    wait_until(lambda: not _running(scene.good(scene.admin, "GET", jobs)), 40, "the end of the images")
     scene.ask(scene.admin, "GET", f"/files/{prompt}/content")
     scene.ask(scene.admin, "GET", f"/files?purpose={prompt}")
 
@@ -267,7 +267,7 @@ def _enter_a_provider_key(scene: Scene) -> str:
 
 def _call_with_the_provider_key(scene: Scene, secret: str) -> None:
     ask = {"model": "vllm/ok", "messages": [{"role": "user", "content": "hi"}]}
-    wait_until(lambda: scene.ask(scene.admin, "POST", "/chat/completions", ask).status == 200, 8, "the entered key")
+    wait_until(lambda: scene.ask(scene.admin, "POST", "/chat/completions", ask).status == 200, 20, "the entered key")
     assert scene.provider.bills()[-1]["headers"]["authorization"] == f"Bearer {secret}"
     for model in ("key-echo-400", "key-echo-422", "key-echo-500", "key-echo-401"):
         for stream in (False, True):

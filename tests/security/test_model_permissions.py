@@ -116,7 +116,7 @@ def test_an_alias_is_for_whoever_may_use_it_or_its_target(house: House, ask: Ask
 @pytest.mark.parametrize("allowed", ["scripted/picture", "painter"])
 def test_an_alias_of_a_painter_is_as_good(house: House, ask: Ask, allowed: str) -> None:
     assert ask(house.key(allowed), "painter").status in {200, 202}
-    wait_until(lambda: house.asked() == ["picture"], 5, "the image")
+    wait_until(lambda: house.asked() == ["picture"], 20, "the image")
 
 
 @words

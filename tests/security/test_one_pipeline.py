@@ -160,9 +160,15 @@ class House:
         return len(self.provider.bills())
 
     def finals(self, request_id: str | None) -> list[Any]:
+        statement = "SELECT state, model_used, key_id FROM usage_ledger WHERE request_id = ? AND kind = 'final'"
+        return self.rows(statement, request_id)
+
+    def unfinished(self) -> list[Any]:
+        return self.rows("SELECT id FROM image_jobs WHERE status IN ('queued', 'running')")
+
+    def rows(self, statement: str, *values: str | None) -> list[Any]:
         with sqlite3.connect(f"file:{self.gateway.folder}/var/parley.db?mode=ro", uri=True) as database:
-            statement = "SELECT state, model_used, key_id FROM usage_ledger WHERE request_id = ? AND kind = 'final'"
-            return database.execute(statement, (request_id,)).fetchall()
+            return database.execute(statement, values).fetchall()
 
     def log(self) -> str:
         return self.gateway.program.log.read_text()
@@ -185,6 +191,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, provider: ScriptedProvider
 
 @pytest.fixture
 def house(running: House) -> House:
+    wait_until(lambda: not running.unfinished(), 20, "the end of the images before")
     running.provider.forget()
     return running
 
@@ -200,11 +207,11 @@ def test_it_is_made_recorded_logged_and_not_to_be_stored_by_anybody_on_the_way(h
     assert reply.headers["Vary"] == "Authorization, Cookie, Origin"
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
-    wait_until(lambda: house.finals(request_id), 5, "the record in the ledger")
+    wait_until(lambda: house.finals(request_id), 20, "the record in the ledger")
     ((state, model, _),) = house.finals(request_id)
     assert (state, model) == ("completed", route.model)
     assert [bill["id"] for bill in house.provider.bills()] == [request_id]
-    wait_until(lambda: f'"request_id":"{request_id}"' in house.log(), 5, "a line in the log")
+    wait_until(lambda: f'"request_id":"{request_id}"' in house.log(), 20, "a line in the log")
 
 
 @each_paid
@@ -230,7 +237,7 @@ def test_requests_per_minute_count(house: House, route: Paid) -> None:
 
     assert (reply.status, reply.code) == (429, "rate_limited")
     assert int(reply.headers["Retry-After"]) >= 1
-    assert house.asked() == 1
+    wait_until(lambda: house.asked() == 1, 20, "the first of them")
 
 
 @each_paid
@@ -283,7 +290,7 @@ def test_a_guardrail_looks_at_what_is_asked(house: House, route: Paid) -> None:
 def test_what_a_guardrail_takes_out_is_not_sent(house: House, route: Paid) -> None:
     assert house.ask(route, text="all of projectfalcon, please").status in {200, 202}
 
-    wait_until(lambda: house.asked() == 1, 5, "the call")
+    wait_until(lambda: house.asked() == 1, 20, "the call")
     (bill,) = house.provider.bills()
     assert "projectfalcon" not in json.dumps(bill["payload"])
     assert "[removed]" in json.dumps(bill["payload"])
@@ -300,7 +307,7 @@ def test_an_idempotency_key_buys_it_once(house: House, route: Paid) -> None:
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.raw == first.raw if route.kind == "application/json" else again.raw
     assert (other.status, other.code) == (422, "idempotency_key_reused")
-    wait_until(lambda: house.asked() == 1, 5, "the one call")
+    wait_until(lambda: house.asked() == 1, 20, "the one call")
 
 
 @each_paid
@@ -315,7 +322,7 @@ def test_a_provider_s_failure_is_told_recorded_and_costs_nothing(house: House, r
     request_id = reply.headers["X-Request-Id"]
 
     assert reply.status == (202 if route.path == "/images" else 429)
-    wait_until(lambda: house.finals(request_id), 5, "the record in the ledger")
+    wait_until(lambda: house.finals(request_id), 20, "the record in the ledger")
     ((state, _, _),) = house.finals(request_id)
     assert state == "failed"
 
@@ -357,7 +364,7 @@ def test_a_worker_that_stops_begins_nothing_of_it(tmp_path: Path, provider: Scri
         connection.getresponse().read()
     with held(house, house.owner):
         gateway.program.signal(SIGTERM)
-        wait_until(lambda: gateway.status("/livez") == 0, 5, "the end of listening")
+        wait_until(lambda: gateway.status("/livez") == 0, 20, "the end of listening")
         told = {str(route): _told(connections[route], gateway, route, session_id) for route in PAID}
     gateway.program.wait(20)
 
@@ -394,7 +401,7 @@ def held(house: House, caller: Caller) -> Iterator[None]:
             answer.read()
         return answer.status == 200
 
-    wait_until(began, 5, "the call that is held")
+    wait_until(began, 20, "the call that is held")
     try:
         yield
     finally:

@@ -215,7 +215,7 @@ def _sealed_by(people: People, provider: ScriptedProvider) -> Any:
     credential = {"provider": "openai", "name": "n", "secret": PROVIDER_SECRET, "base_url": provider.base_url}
     ok(people.admin.post("/admin/providers/credentials", credential))
     ok(people.register("rotated"))
-    wait_until(lambda: _spends(people, provider) is not None, 8, "the credential is in force")
+    wait_until(lambda: _spends(people, provider) is not None, 20, "the credential is in force")
     return people.page("rotated")
 
 

@@ -96,6 +96,9 @@ def _chunk(told: Told, _event: str, text: str) -> None:
         told.end(told.usage)
         return
     chunk = json.loads(text)
+    if chunk.keys() == {"error"}:
+        assert chunk["error"]["code"] == told.code, "it is said twice"
+        return
     told.usage = chunk.get("usage") or told.usage
     for choice in chunk["choices"]:
         told.add(choice["delta"].get("content"))

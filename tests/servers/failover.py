@@ -84,7 +84,7 @@ class Failover:
         """Of the ledger: the attempts, then the final row. They come with one transaction, soon after the answer."""
         request_id = request if isinstance(request, str) else request.request_id
         query = "SELECT * FROM usage_ledger WHERE request_id = :id ORDER BY id"
-        wait_until(lambda: bool(self.select(query, id=request_id)), 5, "recorded")
+        wait_until(lambda: bool(self.select(query, id=request_id)), 20, "recorded")
         return self.select(query, id=request_id)
 
     def select(self, statement: str, **values: Any) -> list[Any]:

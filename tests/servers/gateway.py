@@ -57,7 +57,7 @@ class Gateway:
         self.program = Program([sys.executable, "-m", "infrastructure", "serve"], folder, env=self.env, name="gateway")
         self._key: str | None = None
 
-    def start(self, seconds: float = 30) -> "Gateway":
+    def start(self, seconds: float = 60) -> "Gateway":
         self.program.start(lambda: self.status("/livez") == 200, seconds)
         return self
 
@@ -95,7 +95,7 @@ class Gateway:
         """Run `parley …` beside the server; its standard output."""
         command = [sys.executable, "-m", "infrastructure", *arguments]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.env, input=text, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=self.folder, env=self.env, input=text, capture_output=True, text=True, timeout=100, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -123,7 +123,7 @@ class Gateway:
         except urllib.error.HTTPError as error:
             return error.code, _decoded(error.read())
 
-    def record(self, request_id: str, seconds: float = 5, *, key: str | None = None) -> dict[str, Any]:
+    def record(self, request_id: str, seconds: float = 20, *, key: str | None = None) -> dict[str, Any]:
         """Of one call, which the store has a moment after the answer."""
         found: list[dict[str, Any]] = []
 

@@ -18,6 +18,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def closed_port() -> socket.socket:
+    """Has a port that refuses every connection and that nobody else is given, until it is closed itself."""
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    return holder
+
+
 def accepts(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
@@ -53,7 +60,7 @@ class Program:
     def running(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
-    def start(self, ready: Callable[[], bool], seconds: float = 20) -> None:
+    def start(self, ready: Callable[[], bool], seconds: float = 60) -> None:
         """Start (again) and wait until `ready`; the log is in the error when the program ends instead."""
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(

@@ -24,7 +24,7 @@ class RedisServer(Program):
     def begin(self) -> None:
         """Start, or start again after `kill`; the data is gone then."""
         self.socket.unlink(missing_ok=True)
-        self.start(self._answers, seconds=5)
+        self.start(self._answers)
 
     def admin(self) -> redis.Redis:
         """A client with redis-py's own patience, for what a test has to arrange."""

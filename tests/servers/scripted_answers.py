@@ -210,7 +210,8 @@ def error_body(status: int, script: Script) -> bytes:
 
 
 def gzip_bomb() -> bytes:
-    return gzip.compress(b"\0" * 50_000_000)
+    """Fifty megabytes of nothing, in parts: made in no time."""
+    return gzip.compress(bytes(1_000_000)) * 50
 
 
 def tool_call() -> Body:

@@ -2,22 +2,23 @@
 
 `/images/generations`: `picture` (base64, or what `response_format` says), `picture-url`, `picture-tokens` (counts
 them), `picture-slow-2` (seconds), `picture-none`, `picture-garbled`, `picture-partly` (the first of several is lost),
-`picture-second-fails` (only the first request is served), `400`, `500`, `429-ra-2` … With `batch_size` in the request
-the answer has the shape of those who call it so.
+`picture-second-fails` (only the first request is served), `picture-noise-3` (megabytes that no packing makes less),
+`400`, `500`, `429-ra-2` … With `batch_size` in the request the answer has the shape of those who call it so.
 
 Results at an address, named after what is there: `picture-at-svg`, `-html`, `-lying` (SVG that claims to be PNG),
 `-huge`, `-long` (says that it is huge), `-redirect`, `-expired`, `-gzip`, `-cut`, `-elsewhere` (another port of this
 machine), `-metadata`, `-file`, `-nowhere`; `-jpeg`, `-gif` and `-webp` are good.
 
-Tasks: `task` (pending, running, done), `task-partly`, `task-failed`, `task-inspected`, `task-canceled`, `task-unknown`,
-`task-blind` (two answers are lost), `task-lost` (all are), `task-forever`, `task-empty`, `task-nameless`,
-`task-at-expired` …
+Tasks: `task` (pending, running twice, done), `task-soon` (pending, done), `task-partly`, `task-failed`,
+`task-inspected`, `task-canceled`, `task-unknown`, `task-blind` (two answers are lost), `task-lost` (all are),
+`task-forever`, `task-empty`, `task-nameless`, `task-at-expired` …
 """
 
 import gzip
 import json
 from base64 import b64encode
 from collections.abc import Callable
+from os import urandom
 from typing import Any
 
 from adapters.png import png
@@ -30,6 +31,8 @@ GIF = b"GIF89a" + b"g" * 50
 WEBP = b"RIFF\x24\x00\x00\x00WEBPVP8 " + b"w" * 50
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 HUGE = (32 << 20) + 1
+_TELLINGS = {"task": 4, "task-partly": 4, "task-blind": 4, "task-forever": 1 << 30}
+"""How often the state of a task is told until its end is; twice where it is not said."""
 _GOOD = {"png": PICTURE, "jpeg": JPEG, "gif": GIF, "webp": WEBP}
 
 
@@ -103,7 +106,8 @@ class Images:
             return {"url": self._address(script.name.removeprefix("picture-at-"))}
         if script.name == "picture-url" or "batch_size" in payload:
             return {"url": self._address("png")}
-        return {"b64_json": b64encode(PICTURE).decode(), "revised_prompt": f"{payload['prompt']}, in oil"}
+        noise = urandom(int(script.number(3)) << 20) if script.name == "picture-noise" else b""
+        return {"b64_json": b64encode(PICTURE + noise).decode(), "revised_prompt": f"{payload['prompt']}, in oil"}
 
     def _address(self, name: str) -> str:
         elsewhere = {
@@ -134,7 +138,7 @@ class Images:
         metrics = {"TOTAL": count, "SUCCEEDED": min(told - 1, count - 1), "FAILED": 0}
         if told == 1 and model != "task-blind":
             return {"output": {"task_status": "PENDING"}}
-        if told < 4 or model == "task-forever":
+        if told < _TELLINGS.get(model, 2):
             return {"output": {"task_status": "RUNNING", "task_metrics": metrics}}
         return self._end(model, count)
 

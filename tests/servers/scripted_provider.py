@@ -8,9 +8,10 @@ Good: `ok`, `ok-n-50` (that many tokens), `slow-100ms` (between tokens), `tools`
 `rst-at-end` (instead of `[DONE]`), `usage-twice`, `no-usage`, `zero-usage`, `absurd-usage`.
 
 Before the first byte: `rst`, `close`, `ttfb-10` (seconds), `429-ra-2` (any status, any Retry-After), `html`,
-`503-in-1` (after seconds), `flaps-3-4` (503 for 3 s from its first request on, good for 4 s …), `redirect`, `gzip`,
-`context-length`, `context-size`, `content-filter`, `param`, `auth`, `key-in-message`,
-`key-echo-400` (any status; quotes the key that it was called with), `error-as-json`, `big-head`, `not-http`.
+`503-in-1` (after seconds), `flaps-3-4` (503 for 3 s from its first request on, good for 4 s …), `fails-5` (503 to its
+first five requests), `redirect`, `gzip`, `context-length`, `context-size`, `content-filter`, `param`, `auth`,
+`key-in-message`, `key-echo-400` (any status; quotes the key that it was called with), `error-as-json`, `big-head`,
+`not-http`.
 
 Afterwards: `silence-10` (headers, then seconds of nothing), `rst-after-3`, `eof-after-3`, `stall-after-3`,
 `done-after-3` (`[DONE]` without a finish reason), `bad-json`, `bad-json-events-5`, `big-line`, `error-event`,
@@ -27,6 +28,7 @@ import json
 import socket
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -46,10 +48,10 @@ ROOT = Path(__file__).parents[2]
 
 
 class ScriptedProvider(Program):
-    """The program of this module on a free port."""
+    """The program of this module, on a free port if none is named."""
 
-    def __init__(self, folder: Path, name: str = "scripted-provider") -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, name: str = "scripted-provider", port: int | None = None) -> None:
+        self.port = port or free_port()
         argv = [sys.executable, "-m", "tests.servers.scripted_provider", str(self.port)]
         super().__init__(argv, folder, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, name=name)
         self.root = f"http://127.0.0.1:{self.port}"
@@ -87,6 +89,7 @@ class Server:
         self.bills: list[Bill] = []
         self.seen: set[str] = set()
         self.first: dict[str, float] = {}
+        self.asked: Counter[str] = Counter()
         self.connections = 0
         self.fetches: list[Body] = []
         """What was asked for without a body, tasks and results: their paths and headers."""
@@ -161,7 +164,10 @@ class Server:
             bill.close(ended, (0, 0) if script.name == "zero-usage" else None)
 
     def is_up(self, model: str, script: Script) -> bool:
-        """Of a model that flaps."""
+        """Of a model that fails for a while."""
+        if script.name == "fails":
+            self.asked[model] += 1
+            return self.asked[model] > script.number(1)
         if script.name != "flaps":
             return False
         down, up = script.numbers

@@ -136,7 +136,7 @@ class Turn:
     def refuse(self) -> None:
         """`429-ra-2`, `503-in-1`, and the refusals that have a name."""
         named = dict.fromkeys(("context-length", "context-size", "content-filter", "param", "key-in-message"), 400)
-        named |= {"flaps": 503, **self.wire.STATUSES}
+        named |= {"flaps": 503, "fails": 503, **self.wire.STATUSES}
         name, _, wait = answers.bare(self.bill.model).removesuffix("-once").partition("-ra-")
         name, _, late = name.partition("-in-")
         status = named.get(self.script.name) or (int(name) if name.isdigit() and self.script.name != "ok" else 0)
