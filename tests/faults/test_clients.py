@@ -84,8 +84,7 @@ def test_a_client_that_leaves_in_the_middle_closes_the_provider_and_is_counted_a
     gateway: Gateway, provider: ScriptedProvider, how: str
 ) -> None:
     client = RawClient(gateway, "/chat/completions", a_stream("slow-1200ms"))
-    request_id = request_id_of(client.read_until(b'"delta"'))
-    client.read_until(b'"delta"')
+    request_id = request_id_of(client.read_until(b"word2"))
 
     client.sock.close() if how == "close" else client.reset()
 
