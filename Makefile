@@ -32,7 +32,7 @@ test-newest: .venv/test.stamp ## the fast part on Python 3.13, where that is ins
 test-servers: .venv/test.stamp ## against real servers, started by the tests themselves
 	@tests/servers/install
 	@tests/clients/install
-	$(BIN)/pytest tests/integration tests/security -n 2 --dist loadgroup
+	$(BIN)/pytest tests/integration tests/security -n 3 --dist loadgroup
 	$(BIN)/pytest tests/faults -m 'not alone' -n 4 --dist loadgroup  # they wait more than they work
 	$(BIN)/pytest tests/faults -m alone
 

@@ -209,7 +209,7 @@ def _steps(steps: Sequence[Step]) -> str:
         *(_number(sum(column), 0) for column in zip(*((s.budget, s.measured) for s in steps), strict=True)),
     ]
     over = ", ".join(f"{step.name} ({_number(step.measured - step.budget, 0)} µs)" for step in steps if step.over)
-    return _table(["", "budget, µs of CPU", "measured"], [*rows, total]) + f"\nOver budget: {over or 'nothing'}.\n"
+    return _table(["", "budget, µs of CPU", "measured"], [*rows, total]) + f"\n\nOver budget: {over or 'nothing'}."
 
 
 def _footer(found: Findings) -> str:
