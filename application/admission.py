@@ -17,7 +17,7 @@ from application.facts import LimiterFailed, LimitHit
 from application.outage import Allowance
 from application.ports import Capacity, Clock, Prices, Record, Share, Verdict
 from application.store import Begin, UnitOfWork
-from domain.completion import ModelCard
+from domain.completion import ModelCard, output_limit
 from domain.errors import DatabaseBusy, DatabaseUnavailable, ModelUnpriced, RateLimited, Unavailable
 from domain.limits import NO_LIMITS, Bound, Hold, Kind
 from domain.usage import Usage
@@ -64,10 +64,10 @@ class Defaults:
 
 def expected_output(options: Mapping[str, Any], card: ModelCard) -> int:
     """The most tokens that a call with these options may answer, or the usual number where it named none."""
-    most = options.get("max_completion_tokens") or options.get("max_tokens")
+    most = output_limit(options)
     if most is None:
         most = min(card.max_output or DEFAULT_OUTPUT, DEFAULT_OUTPUT)
-    return int(most) * int(options.get("n") or 1)
+    return most * int(options.get("n") or 1)
 
 
 def _never() -> bool:

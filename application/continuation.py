@@ -6,7 +6,7 @@ from typing import Any
 
 from application.cancellation import Attempt, Cancellation
 from domain import tokens
-from domain.completion import Completion, Delta, JsonObject, Prompt
+from domain.completion import OUTPUT_LIMITS, Completion, Delta, JsonObject, Prompt
 from domain.errors import ParleyError
 from domain.provider_errors import (
     UpstreamFailed,
@@ -27,7 +27,6 @@ _CUTS = (
     UpstreamTruncated,
 )
 _PLAIN = frozenset({"role", "content"})
-_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +148,5 @@ def _begun(messages: Any, text: str) -> list[Mapping[str, Any]]:
 
 def _shortened(options: Mapping[str, Any], spent: int) -> Mapping[str, Any]:
     """What is left of the longest answer that was asked for."""
-    limits = {name: max(1, options[name] - spent) for name in _LIMITS if isinstance(options.get(name), int)}
+    limits = {name: max(1, options[name] - spent) for name in OUTPUT_LIMITS if isinstance(options.get(name), int)}
     return {**options, **limits} if limits else options

@@ -11,7 +11,6 @@ from application.model_ports import Deployment, Embedder
 from application.order import Order, Outcome
 from application.routing import Router
 from domain.embedding import EmbeddingPrompt, Embeddings, Input, as_messages, from_messages
-from domain.usage import Usage
 from domain.user import Principal, Scope
 
 
@@ -26,24 +25,11 @@ class EmbeddingOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingAnswer:
-    """`vectors` are as in `Embeddings`; `model` and `cost` as in `CompletionAnswer`."""
-
-    request_id: str
-    model: str
-    vectors: Sequence[bytes]
-    usage: Usage
-    cost: int | None
-    attempts: int
-    upstream_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class EmbeddingService:
     router: Router
     generations: Generations
 
-    def embed(self, principal: Principal, order: EmbeddingOrder, call: Call) -> EmbeddingAnswer:
+    def embed(self, principal: Principal, order: EmbeddingOrder, call: Call) -> Outcome[Embeddings]:
         """Raises UnknownModel, ModelNotAllowed, UnsupportedParameter and ProviderErrors.
 
         Raises RateLimited, BudgetExceeded, ModelUnpriced and Unavailable before anything is sent to a provider.
@@ -60,20 +46,8 @@ class EmbeddingService:
             prompt = EmbeddingPrompt(at.name, inputs, order.dimensions, order.user, call.request_id)
             return cast("Embedder", at.embedder).embed(prompt, cancellation)  # the plan is of those that have one
 
-        return _answer(self.generations.deliver(generation, ask))
+        return self.generations.deliver(generation, ask)
 
 
 def _embedder(at: Deployment) -> Embedder | None:
     return at.embedder
-
-
-def _answer(outcome: Outcome[Embeddings]) -> EmbeddingAnswer:
-    return EmbeddingAnswer(
-        request_id=outcome.request_id,
-        model=outcome.model,
-        vectors=outcome.result.vectors,
-        usage=outcome.usage,
-        cost=outcome.cost,
-        attempts=outcome.attempts,
-        upstream_ms=outcome.upstream_ms,
-    )

@@ -169,7 +169,6 @@ class Generation:
         final = self._settle(state, counted, completion=completion or _NO_TEXT, error=error)
         return Outcome(
             request_id=self.call.request_id,
-            order=self.order,
             result=result,
             model=self.model,
             text=self._heard.text(),

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, cast
 
 from application.call import Call
@@ -53,27 +52,10 @@ class KeptImage:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a provider made for one order, kept."""
+    """What a provider made for one order, kept. It may be fewer than were ordered; what is billed is what it made."""
 
     images: Sequence[KeptImage]
     usage: Usage
-
-
-@dataclass(frozen=True, slots=True)
-class ImageAnswer:
-    """`model` is the `provider/model` that made them, `cost` in nano-units, None when the model has no price.
-
-    A provider may make fewer than were ordered; what is billed is what it made.
-    """
-
-    request_id: str
-    model: str
-    images: Sequence[KeptImage]
-    usage: Usage
-    cost: int | None
-    created_at: datetime
-    attempts: int
-    upstream_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,23 +148,13 @@ class ImageService:
 
     studio: ImageStudio
 
-    def make(self, principal: Principal, order: ImageOrder, call: Call) -> ImageAnswer:
+    def make(self, principal: Principal, order: ImageOrder, call: Call) -> Outcome[Made]:
         """Raises UnknownModel, ModelNotAllowed, UnsupportedParameter, StorageFull and ProviderErrors.
 
         Raises RateLimited, BudgetExceeded, ModelUnpriced and Unavailable before anything is sent to a provider.
         """
         generation = self.studio.generations.open(self.studio.order(principal, order), call)
-        outcome = self.studio.deliver(order, generation, _unheard)
-        return ImageAnswer(
-            request_id=outcome.request_id,
-            model=outcome.model,
-            images=outcome.result.images,
-            usage=outcome.usage,
-            cost=outcome.cost,
-            created_at=outcome.started_at,
-            attempts=outcome.attempts,
-            upstream_ms=outcome.upstream_ms,
-        )
+        return self.studio.deliver(order, generation, _unheard)
 
 
 def _prompt(order: ImageOrder, deployment: Deployment, generation: Generation) -> ImagePrompt:

@@ -36,10 +36,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Result]):
-    """A generation that reached its end and is durable. `model` is the `provider/model` that answered."""
+    """A generation that reached its end and is durable.
+
+    `model` is the `provider/model` that answered, `cost` in nano-units, None when the model has no price.
+    """
 
     request_id: str
-    order: Order
     result: Result
     model: str
     text: str

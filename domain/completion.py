@@ -8,6 +8,14 @@ from domain.usage import Usage
 
 JsonObject = dict[str, Any]
 
+OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+"""Two names of one option; the newer one, which is the first, wins when both were given."""
+
+
+def output_limit(options: Mapping[str, Any]) -> int | None:
+    """The most tokens that an answer may have, None where that was not said."""
+    return next((options[name] for name in OUTPUT_LIMITS if type(options.get(name)) is int), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:

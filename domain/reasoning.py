@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from domain.completion import output_limit
+
 EFFORT = "reasoning_effort"
 THINKING = "thinking"
 NAMES = frozenset({EFFORT, THINKING})
@@ -16,7 +18,6 @@ LEAST_BUDGET = 1_024
 
 _BUDGETS = {"minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
 """Tokens, as in Gemini's own translation: https://ai.google.dev/gemini-api/docs/openai."""
-_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 def adapted(options: Mapping[str, Any], documented: AbstractSet[str], *, thinks: bool = True) -> Mapping[str, Any]:
@@ -40,7 +41,7 @@ def _translated(options: Mapping[str, Any], documented: AbstractSet[str]) -> dic
         effort = _effort(options[THINKING])
         return {} if effort is None else {EFFORT: effort}
     if THINKING in documented:
-        thinking = _thinking(options[EFFORT], next((options[name] for name in _LIMITS if options.get(name)), None))
+        thinking = _thinking(options[EFFORT], output_limit(options))
         return {} if thinking is None else {THINKING: thinking}
     return {}
 

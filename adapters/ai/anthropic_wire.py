@@ -13,10 +13,10 @@ from adapters.ai.anthropic_messages import marked, system_of, thought, turns_of
 from adapters.ai.anthropic_thinking import thinking_of
 from adapters.ai.anthropic_usage import usage_of
 from adapters.ai.call_ids import CallIds
-from adapters.ai.conversation import chosen, functions_of, given, output_limit, schema_of, stops, unsupported
+from adapters.ai.conversation import chosen, functions_of, given, schema_of, stops, unsupported
 from adapters.ai.decoder import parsed
 from adapters.ai.profile import Profile
-from domain.completion import Completion, JsonObject, Prompt
+from domain.completion import Completion, JsonObject, Prompt, output_limit
 from domain.members import object_of, objects_of, text_of
 from domain.provider_errors import UpstreamBadJson
 

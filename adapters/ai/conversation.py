@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from adapters.ai.profile import Profile
-from domain.completion import JsonObject, Prompt
+from domain.completion import JsonObject, Prompt, output_limit
 from domain.errors import InvalidRequest, UnsupportedParameter
 from domain.members import text_of
 
@@ -32,14 +32,6 @@ def given(options: Mapping[str, Any], known: Iterable[str]) -> dict[str, Any]:
     for name in values.keys() - set(known):
         raise unsupported(name, "is not supported by this provider.")
     return values
-
-
-def output_limit(options: Mapping[str, Any]) -> int | None:
-    """The newer name wins when both were given."""
-    for name in ("max_completion_tokens", "max_tokens"):
-        if type(options.get(name)) is int:
-            return int(options[name])
-    return None
 
 
 def room_for(prompt: Prompt, profile: Profile) -> int:

@@ -14,7 +14,7 @@ from adapters.ai.profile import Link, Profile
 from application.cancellation import Cancellation
 from application.model_ports import ChatModel, Embedder, ImageMaker
 from domain import tokens
-from domain.completion import Completion, Delta, JsonObject, Prompt
+from domain.completion import Completion, Delta, JsonObject, Prompt, output_limit
 from domain.embedding import EmbeddingPrompt, Embeddings, Input, as_messages, packed
 from domain.errors import UnsupportedParameter
 from domain.usage import Source, Usage
@@ -84,7 +84,7 @@ def _vector(text: Input, dimensions: int) -> bytes:
 
 def _answer(prompt: Prompt) -> tuple[list[str], Completion]:
     words = _WORD.findall(_question(prompt))
-    limit = prompt.options.get("max_completion_tokens") or prompt.options.get("max_tokens")
+    limit = output_limit(prompt.options)
     finish = "stop"
     if isinstance(limit, int) and tokens.estimate_text("".join(words)) > limit:
         words, finish = words[: _fitting(words, limit)], "length"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import orjson
 
-from adapters.ai.conversation import chosen, functions_of, given, output_limit, schema_of, stops, unsupported
+from adapters.ai.conversation import chosen, functions_of, given, schema_of, stops, unsupported
 from adapters.ai.decoder import parsed
 from adapters.ai.gemini_candidate import Candidate
 from adapters.ai.gemini_contents import contents_of, system_of
@@ -18,7 +18,7 @@ from adapters.ai.gemini_thinking import BUDGETED, thinking_of
 from adapters.ai.gemini_usage import usage_of
 from adapters.ai.profile import Profile
 from adapters.ai.refusals import PromptBlocked, masked
-from domain.completion import Completion, JsonObject, Prompt
+from domain.completion import Completion, JsonObject, Prompt, output_limit
 from domain.members import object_of, objects_of, text_of
 from domain.provider_errors import UpstreamBadJson
 

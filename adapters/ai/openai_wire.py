@@ -14,13 +14,12 @@ from adapters.ai.openai_messages import offered, spoken
 from adapters.ai.openai_usage import usage_of
 from adapters.ai.profile import Profile
 from adapters.ai.quirks import Quirks
-from domain.completion import Completion, JsonObject, Prompt
+from domain.completion import OUTPUT_LIMITS, Completion, JsonObject, Prompt
 from domain.members import text_of
 from domain.provider_errors import ProviderError, UpstreamBadJson, UpstreamFailed, UpstreamOverloaded, UpstreamTruncated
 
 PATH = "/chat/completions"
 
-_LIMITS = ("max_completion_tokens", "max_tokens")
 _USER = 64
 """Characters of `user` that OpenAI takes."""
 _EXTRA = ("system_fingerprint", "service_tier")
@@ -131,6 +130,6 @@ def _think(body: dict[str, Any]) -> None:
 
 def _rename_limit(body: dict[str, Any], known: str) -> None:
     """The newer name wins when both were given."""
-    given = [body.pop(name) for name in _LIMITS if name in body]
+    given = [body.pop(name) for name in OUTPUT_LIMITS if name in body]
     if given:
         body[known] = given[0]

@@ -15,8 +15,9 @@ from api.v1.blueprint import Blueprint
 from api.v1.bodies import money, paid_answer
 from api.v1.embedding_documentation import EMBEDDING
 from api.v1.embedding_request import BODY, EmbeddingRequest, embedding_request
-from application.embeddings import EmbeddingAnswer, EmbeddingService
-from domain.embedding import unpacked
+from application.embeddings import EmbeddingService
+from application.order import Outcome
+from domain.embedding import Embeddings, unpacked
 from domain.user import Scope
 
 blueprint = Blueprint("embeddings", __name__, "OpenAI's dialect")
@@ -39,9 +40,9 @@ def _embedded(embeddings: EmbeddingService, asked: EmbeddingRequest) -> Answer:
         return paid_answer(_body(answer, base64=asked.base64), answer)
 
 
-def _body(answer: EmbeddingAnswer, *, base64: bool) -> bytes:
+def _body(answer: Outcome[Embeddings], *, base64: bool) -> bytes:
     write = _base64 if base64 else _digits
-    vectors = (write(vector) for vector in answer.vectors)
+    vectors = (write(vector) for vector in answer.result.vectors)
     usage = answer.usage
     rest = {
         "model": answer.model,

@@ -24,7 +24,8 @@ from api.v1.image_schemas import ImageJobOut, ImageJobPageOut
 from api.v1.paging import page
 from api.v1.schemas import PageIn
 from application.image_jobs import ImageJobService, JobView
-from application.images import ImageAnswer, ImageOrder, ImageService, KeptImage
+from application.images import ImageOrder, ImageService, KeptImage, Made
+from application.order import Outcome
 from domain.user import Scope
 
 blueprint = Blueprint("images", __name__, "Images made from words")
@@ -101,10 +102,10 @@ def _started(jobs: ImageJobService, order: ImageOrder) -> Answer:
     return json_answer(orjson.dumps(ImageJobOut().dump(JobView(job, ()))), 202)
 
 
-def _body(answer: ImageAnswer, asked: ImageRequest, public_url: str) -> bytes:
+def _body(answer: Outcome[Made], asked: ImageRequest, public_url: str) -> bytes:
     usage = answer.usage
     rest = {
-        "created": int(answer.created_at.timestamp()),
+        "created": int(answer.started_at.timestamp()),
         "model": answer.model,
         "usage": {
             "input_tokens": usage.prompt_tokens,
@@ -116,13 +117,13 @@ def _body(answer: ImageAnswer, asked: ImageRequest, public_url: str) -> bytes:
             "source": usage.source,
         },
     }
-    items = b",".join(_items(answer, asked, public_url))
+    items = b",".join(_items(answer.result, asked, public_url))
     return orjson.dumps(rest)[:-1] + b',"data":[' + items + b"]}"
 
 
-def _items(answer: ImageAnswer, asked: ImageRequest, public_url: str) -> Iterator[bytes]:
+def _items(made: Made, asked: ImageRequest, public_url: str) -> Iterator[bytes]:
     """Base64 needs no escaping, and there may be much of it."""
-    for kept in answer.images:
+    for kept in made.images:
         head = orjson.dumps(_told(kept, asked, public_url))
         yield head[:-1] + b',"b64_json":"' + b64encode(kept.image.content) + b'"}' if asked.base64 else head
 

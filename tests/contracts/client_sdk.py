@@ -3,7 +3,9 @@
 import json
 from typing import Any, ClassVar
 
-from tests.clients.rig import Told
+import pytest
+
+from tests.clients.rig import Told, told_by
 from tests.servers.program import wait_until
 from tests.servers.scripted_gateway import ANSWER, ScriptedGateway
 
@@ -17,6 +19,11 @@ class ClientSdkContract:
     stop = "stop"
     tool_calls = "tool_calls"
     kinds: ClassVar[dict[int, str]] = {401: "AuthenticationError", 404: "NotFoundError", 429: "RateLimitError"}
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def told(cls, world: ScriptedGateway) -> Told:
+        return told_by(cls.program, world.gateway.url, world.gateway.key)
 
     def test_an_answer_has_its_text_its_model_and_its_usage(self, told: Told, world: ScriptedGateway) -> None:
         chat = told["chat"]
@@ -78,6 +85,25 @@ class ClientSdkContract:
         (call,) = world.calls(self.slow)
         assert call["ended"] == "client_gone"
         assert call["ended_at"] - left <= 1
+
+
+class AnthropicSdkContract(ClientSdkContract):
+    stop = "end_turn"
+    tool_calls = "tool_use"
+
+    def test_the_final_message_of_a_stream_has_the_text_that_was_streamed(self, told: Told) -> None:
+        assert told["stream"]["whole"] == told["stream"]["text"]
+
+    def test_the_sdks_own_loop_sends_whole_conversations_where_nobody_keeps_threads(
+        self, told: Told, world: ScriptedGateway
+    ) -> None:
+        turns = [len(call["payload"]["messages"]) for call in world.calls("tools~runner")]
+
+        assert told["tool_runner"][0] == {"city": "Köln"}
+        assert turns == [1, 3]
+
+    def test_the_tokens_of_a_prompt_are_counted_beforehand(self, told: Told) -> None:
+        assert told["count"] > 0
 
 
 def counts(world: ScriptedGateway, *, streamed: bool) -> list[list[int]]:

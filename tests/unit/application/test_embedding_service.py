@@ -63,7 +63,7 @@ def embed(world: World, service: EmbeddingService, model: str = "acme/large", pr
 def test_each_input_has_its_vector_and_the_answer_says_who_made_them(world, service, embedder):
     answer = embed(world, service, dimensions=1, user="ada")
 
-    assert list(answer.vectors) == [packed([3.0]), packed([3.0])]
+    assert list(answer.result.vectors) == [packed([3.0]), packed([3.0])]
     assert (answer.model, answer.request_id, answer.attempts) == ("acme/large", "req_1", 1)
     assert embedder.prompts == [EmbeddingPrompt("large", TEXTS, 1, "ada", "req_1")]
 

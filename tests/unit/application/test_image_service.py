@@ -48,8 +48,8 @@ def test_every_image_is_kept_as_a_file_of_the_caller(world: World):
     answer = make(world, count=2)
 
     stored = sorted(world.begin.rows.files.values(), key=lambda it: it.id)
-    assert [it.file for it in answer.images] == stored
-    for kept in answer.images:
+    assert [it.file for it in answer.result.images] == stored
+    for kept in answer.result.images:
         file = kept.file
         assert world.blobs.kept[file.blob][0] == kept.image.content
         assert (file.user_id, file.purpose, file.media_type) == ("usr_1", Purpose.IMAGE, "image/png")
@@ -66,7 +66,7 @@ def test_it_is_paid_by_the_piece_where_the_model_has_such_a_price(world: World):
     final = world.final()
     assert (final.state, final.usage.images, final.charged) == (State.COMPLETED, 3, 120_000_000)
     assert (answer.model, answer.request_id, answer.attempts) == ("acme/large", "req_1", 1)
-    assert answer.created_at == world.clock.now()
+    assert answer.started_at == world.clock.now()
 
 
 def test_fewer_than_ordered_are_paid_as_what_they_are(world: World):
@@ -75,7 +75,7 @@ def test_fewer_than_ordered_are_paid_as_what_they_are(world: World):
 
     answer = make(world, count=3)
 
-    assert (len(answer.images), answer.usage.images, answer.cost) == (2, 2, 80_000_000)
+    assert (len(answer.result.images), answer.usage.images, answer.cost) == (2, 2, 80_000_000)
 
 
 def test_what_nobody_counted_is_counted_by_its_images(world: World):
@@ -201,7 +201,7 @@ def test_what_a_provider_made_of_the_prompt_is_looked_at(world: World):
     world.painter.revised = "a cat"
     world.guardrails.use(no_cats(Action.MASK))
 
-    (kept,) = make(world).images
+    (kept,) = make(world).result.images
 
     assert kept.image.revised_prompt == f"a {MASK}"
 
@@ -262,4 +262,4 @@ def test_a_jpeg_has_the_name_of_one(world: World):
 
     world.painter.make = jpeg
 
-    assert make(world).images[0].file.name.endswith(".jpg")
+    assert make(world).result.images[0].file.name.endswith(".jpg")

@@ -1,4 +1,4 @@
-from domain.completion import Completion, ModelCard, Prompt
+from domain.completion import Completion, ModelCard, Prompt, output_limit
 
 
 def test_a_closing_without_usage_says_that_nobody_counted():
@@ -21,3 +21,9 @@ def test_what_is_not_known_about_a_model_is_none():
     card = ModelCard("large")
 
     assert (card.context_window, card.max_output) == (None, None)
+
+
+def test_the_newer_output_limit_wins():
+    assert output_limit({"max_tokens": 9, "max_completion_tokens": 7}) == 7
+    assert output_limit({"max_tokens": 9}) == 9
+    assert output_limit({"max_tokens": None}) is None

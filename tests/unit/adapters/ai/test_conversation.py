@@ -11,7 +11,6 @@ from adapters.ai.conversation import (
     file_of,
     given,
     inline,
-    output_limit,
     parts_of,
     room_for,
     schema_of,
@@ -30,12 +29,6 @@ def test_options_without_a_value_are_not_given_and_unknown_ones_are_refused_by_n
     with pytest.raises(UnsupportedParameter) as caught:
         given({"n": 1}, {"seed"})
     assert caught.value.param == "n"
-
-
-def test_the_newer_output_limit_wins():
-    assert output_limit({"max_tokens": 9, "max_completion_tokens": 7}) == 7
-    assert output_limit({"max_tokens": 9}) == 9
-    assert output_limit({"max_tokens": None}) is None
 
 
 def test_room_grows_with_what_was_asked_for_or_what_the_model_may_say():
