@@ -171,12 +171,17 @@ def test_other_errors_are_neither_remembered_nor_covered_by_an_old_value(fresh, 
 
 
 def test_all_who_wait_get_the_error_of_the_one_look_up(clock):
-    source = Source(seconds=0.5)  # all twenty have come by then, on a busy machine too
+    source = Source(seconds=0.5)
     source.down = DatabaseUnavailable()
     fresh = Fresh(source, clock)
+    all_there = threading.Barrier(20)
+
+    def ask() -> str | None:
+        all_there.wait(60)
+        return fresh.get("a")
 
     with ThreadPoolExecutor(20) as pool:
-        asked = [pool.submit(fresh.get, "a") for _ in range(20)]
+        asked = [pool.submit(ask) for _ in range(20)]
 
     assert all(isinstance(one.exception(), DatabaseUnavailable) for one in asked)
     assert len(source.calls) == 1
