@@ -184,6 +184,13 @@ def a_bill(**changes: Any) -> dict[str, Any]:
 
 
 FINAL = {"kind": "final", "attempt": 0}
+LOST = {"state": "abandoned", "source": "estimated"}
+
+
+def an_abandoned(prompt: int, answer: int) -> list[Any]:
+    cost = prompt * 1000 + answer * 2000
+    used = {**LOST, "input": prompt, "output": answer, "cost": cost, "charged": cost if answer else 0}
+    return [a_row(**used), a_row(**FINAL | used)]
 
 
 @pytest.mark.parametrize(
@@ -207,6 +214,16 @@ FINAL = {"kind": "final", "attempt": 0}
             [a_bill()],
             "nothing in the ledger, (9, 5) billed",
             id="unheard",
+        ),
+        pytest.param(an_abandoned(90, 0), [a_bill(billed=(0, 0))], "", id="abandoned-unbilled"),
+        pytest.param(an_abandoned(9, 5), [a_bill()], "", id="abandoned"),
+        pytest.param(an_abandoned(9, 46), [a_bill()], "(9, 46) estimated", id="abandoned-answer"),
+        pytest.param(an_abandoned(58, 5), [a_bill()], "(58, 5) estimated", id="abandoned-prompt"),
+        pytest.param(
+            [a_row(**LOST, output=0), a_row(**FINAL | LOST, output=0, cost=9000, charged=1)],
+            [],
+            "charged 1, not 0",
+            id="abandoned-charged",
         ),
     ],
 )

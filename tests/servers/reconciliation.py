@@ -110,10 +110,15 @@ def _attempt(found: Reconciliation, row: Any, bill: Bill | None, final: Any) -> 
 
 
 def _abandoned(found: Reconciliation, final: Any, bills: list[Bill]) -> None:
-    """Its worker died: of its attempts the journal had the last report, at most."""
-    ours, theirs = sum(_of(final)), sum(sum(bill["billed"]) for bill in bills)
-    found.note("abandoned", ours, theirs)
-    if ours > 3 * theirs + 60:
+    """Its worker died: of its attempts the journal had the last report, at most.
+
+    Of a prompt that nobody billed only our estimate is there, as long as its session's history.
+    """
+    ours = _of(final)
+    theirs = sum(bill["billed"][0] for bill in bills), sum(bill["billed"][1] for bill in bills)
+    found.note("abandoned", sum(ours), sum(theirs))
+    prompt, answer = (mine <= 3 * other + 30 for mine, other in zip(ours, theirs, strict=True))
+    if not answer or (theirs[0] and not prompt):
         found.wrong.append(f"{final.request_id}: {ours} estimated after its worker died, {theirs} billed")
 
 
