@@ -22,7 +22,7 @@ from tests.servers.chaos import GOOD, ODD, ROUTED, Chaos
 from tests.servers.failover import route
 from tests.servers.gateway import FAST, Gateway
 from tests.servers.mariadb import running_mariadb
-from tests.servers.program import wait_until
+from tests.servers.program import connections, wait_until
 from tests.servers.reconciliation import Reconciliation, reconcile
 from tests.servers.redis import running_redis
 from tests.servers.scripted_provider import ScriptedProvider
@@ -67,7 +67,9 @@ class Site:
             return list(connection.execute(text(query), values))
 
     def is_quiet(self) -> bool:
-        """No journal holds anything that SQL has not, and no provider is still answering."""
+        """No request waits or runs, no journal holds anything that SQL has not, and no provider is still answering."""
+        if connections(self.gateway.port):
+            return False
         files = list((self.gateway.folder / "var" / "journal").glob("*.log"))
         calm = len(files) <= len(self.gateway.workers()) and self.gateway.status("/readyz") == 200
         return calm and all(bill["ended"] != "open" for it in self.providers.values() for bill in it.bills())
@@ -142,7 +144,7 @@ def test_after_chaos_the_ledger_is_the_bill_token_for_token(
     ((used, reserved),) = site.select(
         "SELECT used, reserved FROM budget_windows WHERE subject_id = :key", key=key["id"]
     )
-    assert (used, reserved) == (found.charged, 0)
+    assert (used, reserved) == (found.charged, 0), site.select("SELECT * FROM budget_holds")
     messages = site.select("SELECT session_id, COUNT(*), MAX(seq) FROM messages GROUP BY session_id")
     assert all(count == highest for _, count, highest in messages), "a history has gaps"
     assert_it_was_chaos(chaos, found)
@@ -187,6 +189,12 @@ FINAL = {"kind": "final", "attempt": 0}
 LOST = {"state": "abandoned", "source": "estimated"}
 
 
+def an_estimate(prompt: int, answer: int, code: str | None) -> list[Any]:
+    cost = prompt * 1000 + answer * 2000
+    used = {"state": "partial", "source": "estimated", "input": prompt, "output": answer, "error_code": code}
+    return [a_row(**used, cost=cost), a_row(**FINAL | used, cost=cost, charged=cost)]
+
+
 def an_abandoned(prompt: int, answer: int) -> list[Any]:
     cost = prompt * 1000 + answer * 2000
     used = {**LOST, "input": prompt, "output": answer, "cost": cost, "charged": cost if answer else 0}
@@ -215,6 +223,9 @@ def an_abandoned(prompt: int, answer: int) -> list[Any]:
             "nothing in the ledger, (9, 5) billed",
             id="unheard",
         ),
+        pytest.param(an_estimate(9, 2, "client_gone"), [a_bill(billed=(9, 40))], "", id="left"),
+        pytest.param(an_estimate(9, 2, None), [a_bill(billed=(9, 40))], "(9, 2) estimated", id="too-little"),
+        pytest.param(an_estimate(9, 46, "client_gone"), [a_bill()], "(9, 46) estimated", id="too-much"),
         pytest.param(an_abandoned(90, 0), [a_bill(billed=(0, 0))], "", id="abandoned-unbilled"),
         pytest.param(an_abandoned(9, 5), [a_bill()], "", id="abandoned"),
         pytest.param(an_abandoned(9, 46), [a_bill()], "(9, 46) estimated", id="abandoned-answer"),

@@ -31,6 +31,15 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def connections(port: int) -> int:
+    """Those on which this port's server has still something to do: accepted or not, and left by their clients or not.
+
+    Linux tells: 1 is established, 8 is closed by the client alone.
+    """
+    sockets = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(fields[1].endswith(f":{port:04X}") and fields[3] in {"01", "08"} for fields in sockets)
+
+
 def wait_until(ready: Callable[[], bool], seconds: float = 20, what: str = "condition") -> None:
     """Poll `ready`; AssertionError when it is not true within `seconds`."""
     deadline = time.monotonic() + seconds
