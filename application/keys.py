@@ -40,6 +40,7 @@ class KeyOrder:
     scopes: frozenset[Scope] = EVERYDAY
     models: tuple[str, ...] = ()
     limits: Limits = NO_LIMITS
+    heartbeats: bool = True
     team_id: str | None = None
     expires_at: datetime | None = None
 
@@ -129,7 +130,7 @@ class KeyService:
             scopes = _scopes_for(work, principal, old)
             require_rights(principal, scopes)
             require_end(work, principal, old.expires_at)
-            order = KeyOrder(old.name, scopes, old.models, old.limits, old.team_id, old.expires_at)
+            order = KeyOrder(old.name, scopes, old.models, old.limits, old.heartbeats, old.team_id, old.expires_at)
             new, token = self._make(work, principal.user_id, order, actor)
             work.budgets.inherit(new.id, old.id, old.limits.budgets, now)
             ends = min(now + overlap, old.expires_at or datetime.max.replace(tzinfo=now.tzinfo))
@@ -201,6 +202,7 @@ class KeyService:
             scopes=order.scopes,
             models=order.models,
             limits=order.limits,
+            heartbeats=order.heartbeats,
             team_id=order.team_id,
             expires_at=order.expires_at,
         )
@@ -260,6 +262,7 @@ def _facts(key: ApiKey) -> dict[str, Any]:
         "scopes": sorted(key.scopes),
         "models": list(key.models),
         "limits": {**asdict(key.limits), "budgets": [str(budget) for budget in key.limits.budgets]},
+        "heartbeats": key.heartbeats,
         "expires_at": key.expires_at and key.expires_at.isoformat(),
         "replaced_by": key.replaced_by,
     }

@@ -36,6 +36,8 @@ class ApiKey:
     scopes: frozenset[Scope] = frozenset()
     models: tuple[str, ...] = ()
     limits: Limits = NO_LIMITS
+    heartbeats: bool = True
+    """Whether a stream that waits shows signs of life; some clients take them for content."""
     team_id: str | None = None
     """The team that shares this key; None for a key of its user alone."""
     expires_at: datetime | None = None
@@ -58,6 +60,7 @@ class ApiKey:
             models=self.models,
             bounds=bounds,
             team_id=self.team_id,
+            heartbeats=self.heartbeats,
         )
 
     def works(self, now: datetime) -> bool:

@@ -78,6 +78,8 @@ class Principal:
     """The limits that apply, the key's own first, then the user's, the team's and the installation's."""
     kid: str = ""
     team_id: str | None = None
+    heartbeats: bool = True
+    """Whether streams to this caller show signs of life while they wait."""
     login: bool = False
     recent: bool = True
     """Of a login: whether the user proved lately who they are."""

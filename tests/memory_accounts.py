@@ -86,6 +86,7 @@ class MemoryKeys:
             name=key.name,
             scopes=key.scopes,
             models=key.models,
+            heartbeats=key.heartbeats,
             expires_at=key.expires_at,
             user_id=key.user_id,
             replaced_by=key.replaced_by,

@@ -18,7 +18,7 @@ from domain.limits import NO_LIMITS, Kind, Limits
 from domain.user import Scope
 
 _FIELDS = tuple(column.name for column in api_keys.c)
-_SAVED = ("name", "scopes", "models", "expires_at", "user_id", "replaced_by")
+_SAVED = ("name", "scopes", "models", "heartbeats", "expires_at", "user_id", "replaced_by")
 _OWNER = "owner_"
 _WITH_OWNER = (
     select(api_keys, *(column.label(_OWNER + column.name) for column in users.c))

@@ -53,6 +53,7 @@ api_keys = Table(
     Column("created_at", Utc, nullable=False),
     Column("scopes", LongText, nullable=False),
     Column("models", LongText, nullable=False),
+    Column("heartbeats", Boolean, nullable=False),
     Column("team_id", _ID),
     Column("expires_at", Utc),
     Column("revoked_at", Utc),

@@ -11,10 +11,10 @@ from api.answer import Answer, empty_answer
 from api.auth import current_principal, requires
 from api.v1.blueprint import Blueprint
 from api.v1.documentation import NO_CONTENT
+from api.v1.key_schemas import KeyPageOut
 from api.v1.limit_schemas import (
     ALL,
     AdminKeyPageIn,
-    AdminKeyPageOut,
     BoundPageIn,
     BoundPageOut,
     BoundStateOut,
@@ -68,7 +68,7 @@ def put_limits(
 
 @blueprint.route("/admin/keys", methods=["GET"])
 @blueprint.arguments(AdminKeyPageIn, location="query")
-@blueprint.response(200, AdminKeyPageOut)
+@blueprint.response(200, KeyPageOut)
 @blueprint.doc(operationId="adminListKeys")
 @requires(Scope.ADMIN)
 @inject

@@ -7,7 +7,7 @@ import marshmallow as ma
 from marshmallow import validate
 
 from api.v1.blueprint import Output, Strict
-from api.v1.fields import Time, Word, note
+from api.v1.fields import StrictBoolean, Time, Word, note
 from api.v1.limit_schemas import MOST_PER_MINUTE, BudgetIn, BudgetOut, BudgetStateOut
 from api.v1.schemas import PageIn
 from api.v1.usage_schemas import TotalOut
@@ -20,6 +20,7 @@ LONGEST_OVERLAP = timedelta(days=30)
 
 _SCOPES = note("Empty: all of the user's role.")
 _MODELS = note("`provider/model`, or `provider/*` for all of one provider. Empty: all.")
+_HEARTBEATS = note("Whether a stream that waits shows signs of life, which some clients take for content.")
 _NAME = {"pattern": r"\S"}
 
 
@@ -75,6 +76,7 @@ class KeyChangeIn(Strict):
     )
     models = ma.fields.List(Word(200), validate=validate.Length(max=MOST_MODELS), metadata=_MODELS)
     limits = ma.fields.Nested(KeyLimitsIn)
+    heartbeats = StrictBoolean(metadata=_HEARTBEATS)
     expires_at = Moment(allow_none=True, metadata=note("Null: never."))
 
     @ma.post_load
@@ -140,6 +142,7 @@ class KeyOut(Output):
     )
     models = ma.fields.List(ma.fields.String(), required=True, metadata=_MODELS)
     limits = ma.fields.Nested(KeyLimitsOut, required=True)
+    heartbeats = ma.fields.Boolean(required=True, metadata=_HEARTBEATS)
     expires_at = Time(required=True, allow_none=True)
     revoked_at = Time(required=True, allow_none=True)
     replaced_by = ma.fields.String(

@@ -151,35 +151,3 @@ class BoundPageIn(PageIn):
 class AdminKeyPageIn(PageIn):
     user_id = Word(64, load_default=None)
     team_id = Word(64, load_default=None, metadata=note("Only keys that the team shares."))
-
-
-class AdminKeyOut(Output):
-    """A key without its secret, and whose it is."""
-
-    id = ma.fields.String(required=True)
-    kid = ma.fields.String(required=True, metadata=note("The public part of the token."))
-    last4 = ma.fields.String(required=True)
-    name = ma.fields.String(required=True)
-    user_id = ma.fields.String(required=True)
-    team_id = ma.fields.String(required=True, allow_none=True)
-    scopes = ma.fields.Function(
-        lambda key: sorted(key.scopes),
-        required=True,
-        metadata={"type": "array", "items": {"type": "string"}, **note("Empty: all of the user's role.")},
-    )
-    models = ma.fields.List(ma.fields.String(), required=True, metadata=note("Empty: all."))
-    rpm = _limited(_RPM, "limits.rpm")
-    tpm = _limited(_TPM, "limits.tpm")
-    concurrency = _limited(_CONCURRENCY, "limits.concurrency")
-    shadow = ma.fields.Boolean(required=True, attribute="limits.shadow", metadata=_SHADOW)
-    budgets = ma.fields.List(ma.fields.Nested(BudgetOut), required=True, attribute="limits.budgets")
-    created_at = Time(required=True)
-    expires_at = Time(required=True, allow_none=True)
-    revoked_at = Time(required=True, allow_none=True)
-    replaced_by = ma.fields.String(required=True, allow_none=True, metadata=note("What a rotation made of it."))
-    last_used_at = Time(required=True, allow_none=True, metadata=note("About a minute coarse."))
-
-
-class AdminKeyPageOut(Output):
-    data = ma.fields.List(ma.fields.Nested(AdminKeyOut), required=True)
-    next_cursor = ma.fields.String(required=True, allow_none=True)

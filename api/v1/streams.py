@@ -12,6 +12,7 @@ import orjson
 from werkzeug.datastructures import Headers
 
 from api.answer import STREAM_HEADERS, Answer
+from api.auth import current_principal
 from api.errors import envelope, unexpected
 from api.idempotency import Keeper, current_keeper
 from api.paid import PaidCall
@@ -47,7 +48,8 @@ class StreamBody:
         self._stream = stream
         self._paid = paid
         self._keeper = current_keeper()
-        self._pieces = pieces if self._keeper is None else _kept(pieces, stream, self._keeper)
+        heard = pieces if current_principal().heartbeats else _quiet(pieces)
+        self._pieces = heard if self._keeper is None else _kept(heard, stream, self._keeper)
         self._refusal = refusal
 
     def __iter__(self) -> Pieces:
@@ -67,6 +69,10 @@ class StreamBody:
             self._stream.close()
         finally:
             self._paid.end()
+
+
+def _quiet(pieces: Pieces) -> Pieces:
+    return (piece for piece in pieces if piece not in _HEARTBEATS)
 
 
 def _kept(pieces: Pieces, stream: Stream[Any], keeper: Keeper) -> Pieces:

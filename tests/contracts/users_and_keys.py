@@ -116,6 +116,7 @@ class KeysContract(Populated):
             name=EMOJI,
             scopes=frozenset({Scope.CHAT, Scope.USAGE_READ}),
             models=("acme/large", "acme/*"),
+            heartbeats=False,
             team_id="team_1",
             expires_at=LATER,
             revoked_at=LATER,
@@ -199,6 +200,7 @@ class KeysContract(Populated):
             user_id="usr_2",
             scopes=frozenset({Scope.CHAT}),
             models=("acme/*",),
+            heartbeats=False,
             expires_at=LATER,
             replaced_by="key_2",
         )

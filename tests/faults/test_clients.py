@@ -39,7 +39,9 @@ class RawClient:
 
     opened: ClassVar[list[socket.socket]] = []
 
-    def __init__(self, gateway: Gateway, path: str, body: dict[str, Any], receive_buffer: int = 0) -> None:
+    def __init__(
+        self, gateway: Gateway, path: str, body: dict[str, Any], receive_buffer: int = 0, key: str = ""
+    ) -> None:
         self.sock = socket.socket()
         self.opened.append(self.sock)
         if receive_buffer:
@@ -48,7 +50,7 @@ class RawClient:
         self.sock.connect(("127.0.0.1", gateway.port))
         payload = json.dumps(body).encode()
         head = (
-            f"POST /api/v1{path} HTTP/1.1\r\nHost: parley\r\nAuthorization: Bearer {gateway.key}\r\n"
+            f"POST /api/v1{path} HTTP/1.1\r\nHost: parley\r\nAuthorization: Bearer {key or gateway.key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n\r\n"
         )
         self.sock.sendall(head.encode() + payload)
@@ -93,6 +95,37 @@ def test_a_client_that_leaves_in_the_middle_closes_the_provider_and_is_counted_a
     record = gateway.record(request_id)
     assert (record["state"], record["source"], record["error_code"]) == ("partial", "estimated", "client_gone")
     assert record["completion_tokens"] > 0
+
+
+@pytest.fixture(scope="module")
+def quiet_key(gateway: Gateway) -> str:
+    return str(gateway.call("POST", "/keys", {"name": "quiet", "heartbeats": False})[1]["key"])
+
+
+def test_a_stream_without_heartbeats_is_silent_until_its_first_word(gateway: Gateway, quiet_key: str) -> None:
+    client = RawClient(gateway, "/chat/completions", a_stream("ttfb-3"), key=quiet_key)
+    heard = client.read_until(b"[DONE]")
+
+    assert b"word1" in heard
+    assert b": ping" not in heard
+
+
+@pytest.mark.parametrize("model", ["ttfb-4", "stall-after-3"])
+def test_a_client_that_leaves_a_stream_without_heartbeats_is_noticed_all_the_same(
+    gateway: Gateway, provider: ScriptedProvider, quiet_key: str, model: str
+) -> None:
+    provider.forget()
+    client = RawClient(gateway, "/chat/completions", a_stream(model), key=quiet_key)
+    wait_until(lambda: len(provider.bills()) == 1, 10, "dialled")
+    request_id = provider.bills()[0]["id"]
+    time.sleep(1.5)  # by now it waits, and the status line is no longer held back
+
+    client.sock.close()
+    left = time.monotonic()
+
+    wait_until(lambda: closed_early(provider, request_id), 2, "upstream closed")
+    assert gateway.record(request_id)["error_code"] == "client_gone"
+    assert time.monotonic() - left < 3
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -19,6 +19,7 @@ SHOWN = {
     "scopes",
     "models",
     "limits",
+    "heartbeats",
     "expires_at",
     "revoked_at",
     "replaced_by",
@@ -75,7 +76,7 @@ def test_only_a_name_is_needed(site):
     told = make(site).json
 
     assert told["scopes"] == sorted({"chat", "embeddings", "images", "files", "usage:read"})
-    assert (told["models"], told["team_id"], told["expires_at"]) == ([], None, None)
+    assert (told["models"], told["heartbeats"], told["team_id"], told["expires_at"]) == ([], True, None, None)
     assert make(site, team_id=None, expires_at=None, scopes=[], models=[], limits={}).json["scopes"] == []
 
 
@@ -122,6 +123,8 @@ BUDGET = {"unit": "money", "window": "day", "amount": 1}
         ({"scopes": None}, "scopes"),
         ({"models": ["a b"]}, "models.0"),
         ({"models": ["x"] * 101}, "models"),
+        ({"heartbeats": "no"}, "heartbeats"),
+        ({"heartbeats": None}, "heartbeats"),
         ({"team_id": ""}, "team_id"),
         ({"expires_at": "2027-01-01T00:00:00"}, "expires_at"),
         ({"expires_at": "0001-01-01T00:00:00+14:00"}, "expires_at"),

@@ -90,6 +90,7 @@ def test_a_key_tells_its_own_limits_and_not_its_secret(site):
             "budgets": [{"unit": "money", "window": "month", "amount": 2.5}],
             "shadow": False,
         },
+        "heartbeats": True,
         "expires_at": "2027-01-01T00:00:00Z",
         "revoked_at": None,
         "replaced_by": None,

@@ -101,6 +101,7 @@ def test_a_new_key_is_audited_without_its_secret(world: World):
             "budgets": ["2.5 per day", "1,000 tokens in all"],
             "shadow": False,
         },
+        "heartbeats": True,
         "expires_at": "2026-11-22T12:00:00+00:00",
         "replaced_by": None,
     }
@@ -458,12 +459,13 @@ def test_shadow_mode_stays_as_the_administrator_set_it(world: World):
 
 
 def test_a_rotated_key_has_an_heir_with_the_same_rights_and_goes_on_for_a_while(world: World):
-    key, token = world.keys.create(ADA, KeyOrder("ci", frozenset({Scope.CHAT}), ("acme/*",), LIMITS, "team_1"), ACTOR)
+    order = KeyOrder("ci", frozenset({Scope.CHAT}), ("acme/*",), LIMITS, heartbeats=False, team_id="team_1")
+    key, token = world.keys.create(ADA, order, ACTOR)
     new, fresh = world.keys.rotate(ADA, key.id, timedelta(hours=1), ACTOR)
     old = stored(world, key.id)
 
     assert (new.name, new.scopes, new.models, new.limits) == (key.name, key.scopes, key.models, LIMITS)
-    assert (new.team_id, new.expires_at, new.replaced_by) == ("team_1", None, None)
+    assert (new.team_id, new.heartbeats, new.expires_at, new.replaced_by) == ("team_1", False, None, None)
     assert stored(world, new.id) == new
     assert (old.replaced_by, old.expires_at) == (new.id, NOW + timedelta(hours=1))
     assert world.forgotten == [key.kid]

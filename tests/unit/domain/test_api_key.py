@@ -60,7 +60,7 @@ def test_a_token_tells_what_it_is_for():
 
 
 def test_a_key_admits_its_own_token_with_the_rights_of_its_user_and_its_own():
-    key = a_key(scopes=frozenset({Scope.CHAT}), models=("acme/*",), team_id="team_1")
+    key = a_key(scopes=frozenset({Scope.CHAT}), models=("acme/*",), team_id="team_1", heartbeats=False)
     bounds = (Bound(Kind.KEY, key.id, Limits(rpm=60)),)
 
     principal = key.admit(a_token(), a_user(role=Role.ADMIN), bounds, NOW)
@@ -68,6 +68,7 @@ def test_a_key_admits_its_own_token_with_the_rights_of_its_user_and_its_own():
     assert (principal.user_id, principal.key_id, principal.kid, principal.role) == ("usr_1", key.id, KID, Role.ADMIN)
     assert (principal.scopes, principal.models, principal.bounds) == (key.scopes, ("acme/*",), bounds)
     assert (principal.team_id, principal.login, principal.recent) == ("team_1", False, True)
+    assert not principal.heartbeats
 
 
 @pytest.mark.parametrize(
