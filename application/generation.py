@@ -82,9 +82,16 @@ class Generation:
         return Dispatch(self.order.plan, self._prompt_tokens, self.order.hints)
 
     def prompt(self) -> Prompt:
-        order, user = self.order, self.order.principal.user_id
-        first = order.plan.first.name
-        return Prompt(first, order.messages, order.options, self.call.request_id, user, order.conversation)
+        order = self.order
+        return Prompt(
+            order.plan.first.name,
+            order.messages,
+            order.options,
+            self.call.request_id,
+            user=order.principal.user_id,
+            conversation=order.conversation,
+            affinity=order.plan.affinity,
+        )
 
     def admit(self, work: UnitOfWork | None) -> None:
         """Raises what `Admission.admit` raises, and then nothing is reserved."""

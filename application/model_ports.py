@@ -145,6 +145,8 @@ class Plan:
     """By class of error (`context_length`, `content_filter`, `rate_limit`): what is tried then in place of the rest."""
     continues: bool = False
     """Whether an answer that was cut may be continued by another deployment. The operator's wish, off by default."""
+    affinity: str = ""
+    """What it was made for, if that is to go the same way again."""
 
     @property
     def first(self) -> Deployment:

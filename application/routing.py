@@ -37,9 +37,11 @@ class Router:
     ) -> Plan:
         """The plan for a chat completion. `names` are models in the order of the caller's preference.
 
-        Calls of the same `affinity` go to the same of several equals. `hints` are options that the caller can do
-        without: a deployment that does not document one is not sent it. Raises UnknownModel, ModelNotAllowed, and
-        UnsupportedParameter when no deployment that is left documents an option, or can read the `messages`.
+        Calls of the same `affinity` go to the same of several equals, and of their credentials. `hints` are options
+        that the caller can do without: a deployment that does not document one is not sent it.
+
+        Raises UnknownModel, ModelNotAllowed, and UnsupportedParameter when no deployment that is left documents an
+        option, or can read the `messages`.
         """
         images = capabilities.has_images(messages)
         needed = {name: value for name, value in options.items() if name not in hints} if hints else options
@@ -70,6 +72,8 @@ class Router:
         return merged
 
     def _ordered(self, plan: Plan, affinity: str) -> Plan:
+        if affinity:
+            plan = replace(plan, affinity=affinity)
         if len(plan.choices) == 1 and not plan.instead:
             return plan
         instead = {error: self._tried(choices, affinity) for error, choices in plan.instead.items()}

@@ -34,6 +34,8 @@ class Prompt:
     """Who asks, as an opaque id, for providers that cannot do without one."""
     conversation: str = ""
     """The provider's own id of the conversation that this prompt goes on with, where the provider keeps one."""
+    affinity: str = ""
+    """Prompts with the same are best sent with the same credential: its account caches or keeps what they share."""
 
 
 @dataclass(slots=True)

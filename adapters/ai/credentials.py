@@ -33,6 +33,7 @@ from domain.provider_errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from domain.ranking import by_affinity
 
 ANY_MODEL = "*"
 LONGEST_LIMIT = 120
@@ -106,13 +107,16 @@ class Credentials:
         self._ways: OrderedDict[tuple[int, str], _Way] = OrderedDict()
         self._latencies: OrderedDict[str, float] = OrderedDict()
 
-    def lease(self, model: str, avoid: int | None = None) -> "Lease | None":
-        """The one whose turn it is, among those that may be called now; `avoid` only if it is the only one."""
+    def lease(self, model: str, avoid: int | None = None, affinity: str = "") -> "Lease | None":
+        """The one whose turn it is, among those that may be called now; `avoid` only if it is the only one.
+
+        With an `affinity` it is always the same one as long as that may be called.
+        """
         ready = [at for at in range(len(self._accounts)) if self._wait(at, model) <= 0]
         others = [at for at in ready if at != avoid] or ready
         if not others:
             return None
-        at = others[0] if len(self._accounts) == 1 else self._next(others)
+        at = others[0] if len(self._accounts) == 1 else self._next(others, affinity)
         return Lease(self, at, model, tuple(circuit for circuit in self._circuits(at, model) if circuit.enter()))
 
     def is_ready(self, model: str, besides: int | None = None) -> bool:
@@ -197,9 +201,11 @@ class Credentials:
 
     # ── state ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _next(self, ready: Sequence[int]) -> int:
+    def _next(self, ready: Sequence[int], affinity: str) -> int:
         """Smooth weighted round robin, as nginx does it: a 3 and b 1 are called a a b a, not a a a b."""
         accounts = self._accounts
+        if affinity:
+            return ready[by_affinity(affinity, list(map(_label, ready)), [accounts[at].weight for at in ready])[0]]
         for at in ready:
             accounts[at].turn += accounts[at].weight
         chosen = max(ready, key=lambda at: accounts[at].turn)

@@ -45,8 +45,8 @@ class Rotation:
     extra: int = 1
     wait: Callable[[float, Cancellation], None] = pause
 
-    def whole(self, model: str, call: Callable[[int], Got], cancellation: Cancellation) -> Got:
-        run = _Run(self, model, cancellation)
+    def whole(self, model: str, call: Callable[[int], Got], cancellation: Cancellation, affinity: str = "") -> Got:
+        run = _Run(self, model, affinity, cancellation)
         try:
             while True:
                 lease = run.lease()
@@ -62,8 +62,8 @@ class Rotation:
         finally:
             run.end()
 
-    def stream(self, model: str, call: Callable[[int], Parts], cancellation: Cancellation) -> Parts:
-        run = _Run(self, model, cancellation)
+    def stream(self, model: str, call: Callable[[int], Parts], cancellation: Cancellation, affinity: str = "") -> Parts:
+        run = _Run(self, model, affinity, cancellation)
         try:
             while True:
                 lease = run.lease()
@@ -88,9 +88,10 @@ class Rotation:
 class _Run:
     """One call by a client, and all tries that it takes."""
 
-    def __init__(self, rotation: Rotation, model: str, cancellation: Cancellation) -> None:
+    def __init__(self, rotation: Rotation, model: str, affinity: str, cancellation: Cancellation) -> None:
         self._rotation = rotation
         self._model = model
+        self._affinity = affinity
         self._cancellation = cancellation
         self._lease: Lease | None = None
         self._began = 0.0
@@ -103,7 +104,8 @@ class _Run:
     def lease(self) -> Lease:
         """Raises why there is none, at once: CircuitOpen, UpstreamRateLimited, UpstreamAuth."""
         credentials = self._rotation.credentials
-        lease = credentials.lease(self._model, avoid=None if self._lease is None else self._lease.at)
+        avoid = None if self._lease is None else self._lease.at
+        lease = credentials.lease(self._model, avoid, self._affinity)
         if lease is None:
             raise credentials.refusal(self._model) from self._error
         self._lease = lease
@@ -180,11 +182,15 @@ class RotatingChat:
 
     def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:
         clients = self.clients
-        return self.rotation.whole(prompt.model, lambda at: clients[at].complete(prompt, cancellation), cancellation)
+        return self.rotation.whole(
+            prompt.model, lambda at: clients[at].complete(prompt, cancellation), cancellation, prompt.affinity
+        )
 
     def stream(self, prompt: Prompt, cancellation: Cancellation) -> Parts:
         clients = self.clients
-        return self.rotation.stream(prompt.model, lambda at: clients[at].stream(prompt, cancellation), cancellation)
+        return self.rotation.stream(
+            prompt.model, lambda at: clients[at].stream(prompt, cancellation), cancellation, prompt.affinity
+        )
 
 
 @dataclass(frozen=True, slots=True)

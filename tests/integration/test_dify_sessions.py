@@ -4,6 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,6 +103,23 @@ def test_a_session_remembers_whole_and_streamed_by_one_conversation_of_its_user(
     assert second["conversation_id"] == third["conversation_id"] != ""
     (user,) = {payload["user"] for payload in (first, second, third)}
     assert user.startswith("usr_")
+
+
+def test_sessions_stay_with_the_app_that_keeps_their_conversation(dify: ScriptedDify, tmp_path: Path) -> None:
+    table = f'[providers.dify]\nbase_url = "{dify.base_url}"\n'
+    apps = 'credentials = [{api_key_env = "FIRST_APP"}, {api_key_env = "SECOND_APP"}]\n'
+    env = {"FIRST_APP": "app-first-012345", "SECOND_APP": "app-second-012345"}
+    gateway = Gateway(tmp_path, env=env, config=FAST + PRICES + table + apps).start()
+    try:
+        talks = [Talk(gateway) for _ in range(8)]
+        for talk in talks:
+            talk.say("I am Ada.")
+        assert all("I am Ada." in talk.say("script:recall Who am I?") for talk in talks)
+    finally:
+        gateway.end()
+
+    assert {bill["headers"]["authorization"] for bill in dify.bills()} == {f"Bearer {key}" for key in env.values()}
+    assert len(asked(dify)) == 16, "no conversation was lost and begun anew"
 
 
 def test_a_restart_of_the_gateway_between_two_turns_forgets_nothing(gateway: Gateway, dify: ScriptedDify) -> None:

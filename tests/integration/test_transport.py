@@ -235,7 +235,7 @@ def test_a_released_connection_goes_to_who_waits_for_it(serve, connect):
 
     transport = connect(serve(slowly).port, size=1)
     jobs = [gevent.spawn(post, transport) for _ in range(3)]
-    gevent.joinall(jobs, timeout=5, raise_error=True)
+    gevent.joinall(jobs, raise_error=True)
 
     assert [job.value for job in jobs] == [b"ok"] * 3
 

@@ -1,4 +1,4 @@
-"""A Dify with one app: it keeps conversations and files per user, and misbehaves on request.
+"""A Dify with one app for each key: it keeps conversations and files per user, and misbehaves on request.
 
 What it does is named by the variable `script` of the question's `inputs`, or by `script:…` in its newest message; the
 names are those of `scripted_provider`. Of its own it has `recall` (tells all that it was asked in this conversation),
@@ -80,7 +80,10 @@ class ScriptedDify(ScriptedProvider):
 
 @dataclass
 class Conversation:
+    """`app` is the key: each app has its own."""
+
     user: str
+    app: str
     turns: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -155,7 +158,7 @@ class DifyServer(Server):
         request_id = headers.get("x-request-id") or payload["user"]
         bill = Bill(request_id, named, streamed, len(payload["query"].split()), headers=headers, payload=payload)
         self.bills.append(bill)
-        refused = self.refused(payload)
+        refused = self.refused(headers, payload)
         if refused is not None:
             bill.status, bill.ended = refused[0], "complete"
             line.whole(*refused)
@@ -166,13 +169,11 @@ class DifyServer(Server):
         self.seen.add(request_id)
         self.play(line, bill, script)
 
-    def refused(self, payload: Body) -> tuple[int, bytes] | None:
+    def refused(self, headers: dict[str, str], payload: Body) -> tuple[int, bytes] | None:
         if not payload["query"] or not payload["user"]:
             return 400, _error(400, "invalid_param", "query is required")
-        conversation = payload["conversation_id"]
-        if conversation and (
-            conversation not in self.conversations or self.conversations[conversation].user != payload["user"]
-        ):
+        known, conversation = self.conversations.get(payload["conversation_id"]), payload["conversation_id"]
+        if conversation and (known is None or (known.user, known.app) != (payload["user"], headers["authorization"])):
             return 404, _error(404, "not_found", "Conversation Not Exists.")
         uploaded = {file["id"]: file["user"] for file in self.files}
         for file in payload["files"]:
@@ -183,7 +184,7 @@ class DifyServer(Server):
     def play(self, line: Line, bill: Bill, script: Script) -> None:
         user = bill.payload["user"]
         conversation = bill.payload["conversation_id"] or str(uuid4())
-        kept = self.conversations.setdefault(conversation, Conversation(user))
+        kept = self.conversations.setdefault(conversation, Conversation(user, bill.headers["authorization"]))
         words = Words(line, bill, script, conversation)
         turn = DifyTurn(line, bill, script, words, [asked for asked, _ in kept.turns])
         self.running[words.task] = user

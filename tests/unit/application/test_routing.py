@@ -129,6 +129,12 @@ def test_the_same_affinity_goes_to_the_same_equal_and_all_of_them_get_some():
     assert {order[0] for found in orders.values() for order in found} == {"a/x", "b/x", "c/x"}
 
 
+@pytest.mark.parametrize("plan", [a_plan(at("a/x")), a_plan([at("a/x"), at("b/x")])], ids=["one", "two"])
+def test_the_plan_tells_the_affinity_for_the_credentials(plan):
+    assert a_router(plan).plan(ANYBODY, ("careful",), {}, affinity="sess_1").affinity == "sess_1"
+    assert a_router(plan).plan(ANYBODY, ("careful",), {}).affinity == ""
+
+
 def test_what_is_tried_after_an_error_is_ordered_too():
     instead = {"context_length": a_plan([at("a/x", took=0.9), at("b/x", took=0.1)]).choices}
     plan = a_router(a_plan(at("c/x"), instead=instead)).plan(ANYBODY, ("careful",), {})

@@ -93,6 +93,33 @@ def test_who_is_to_be_avoided_is_taken_only_when_there_is_nobody_else():
     assert lone.at == 0
 
 
+def test_the_same_affinity_gets_the_same_credential_as_long_as_that_may_be_called():
+    scene = Scene(1, 1, 1)
+
+    def chosen(avoid=None):
+        lease = scene.credentials.lease("large", avoid, "sess_1")
+        assert lease is not None
+        return lease.at
+
+    own = chosen()
+    assert {chosen() for _ in range(9)} == {own}
+    assert chosen(avoid=own) != own
+    while (lease := scene.lease()).at != own:
+        lease.succeeded()
+    lease.failed(UpstreamRateLimited(retry_after=5))
+    (other,) = {chosen() for _ in range(9)}
+    assert other != own
+    scene.clock.advance(5)
+    assert chosen() == own
+
+
+def test_many_affinities_share_the_credentials_by_weight():
+    scene = Scene(3, 1)
+    turns = Counter(lease.at for n in range(1000) if (lease := scene.credentials.lease("large", None, f"sess_{n}")))
+
+    assert 700 < turns[0] < 800
+
+
 # ── credentials that are refused ─────────────────────────────────────────────────────────────────────────────────
 
 

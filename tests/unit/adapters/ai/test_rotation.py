@@ -1,6 +1,7 @@
 """The one retry layer."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -88,6 +89,19 @@ def refused(scene: Scene, kind: type[errors.ParleyError], *, streamed: bool = Fa
     with pytest.raises(kind) as caught:
         scene.ask(streamed=streamed)
     return caught.value
+
+
+@both
+def test_prompts_of_the_same_affinity_go_with_the_same_credential(streamed):
+    scene = Scene(*(ScriptedModel("pong") for _ in range(3)))
+    prompt = replace(PROMPT, affinity="sess_1")
+    for _ in range(6):
+        if streamed:
+            list(scene.chat.stream(prompt, scene.cancellation))
+        else:
+            scene.chat.complete(prompt, scene.cancellation)
+
+    assert sorted(scene.asked()) == [0, 0, 6]
 
 
 # ── failures of the provider ─────────────────────────────────────────────────────────────────────────────────────
