@@ -1,7 +1,9 @@
 """Runs the operator's rules over every prompt and every answer, whichever route they come by."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
 from application.facts import GuardrailFailed, GuardrailHit
@@ -68,7 +70,8 @@ class Guardrails:
 
     def prompt(self, messages: Sequence[JsonObject]) -> list[JsonObject]:
         """The messages as they may be sent. All that a model reads in them is looked at; images are not."""
-        return [texts.message(message, self._check_input) for message in messages]
+        seamless = (texts.seamless(message, self._is_spanned) for message in messages)
+        return [texts.message(message, self._check_input) for message in seamless]
 
     def options(self, options: JsonObject) -> JsonObject:
         """The same for what is sent beside the messages: tools, schemas, predictions, metadata."""
@@ -127,6 +130,12 @@ class Guardrails:
         if shown is message:
             return choice
         return {name: value for name, value in choice.items() if name != "logprobs"} | {"message": shown}
+
+    def _is_spanned(self, parts: Sequence[str]) -> bool:
+        """Whether a match begins in one part and ends in another."""
+        seams = list(accumulate(map(len, parts)))
+        ends = ((bisect_right(seams, span.start), span.end) for _, span in self._found("".join(parts), self._input))
+        return any(seams[at] < end for at, end in ends)
 
     def _check_input(self, text: str) -> str:
         return self._checked(text, self._input, Side.INPUT)

@@ -3,7 +3,8 @@
 import base64
 import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from operator import is_
 from typing import Any
 
@@ -52,6 +53,28 @@ def message(given: JsonObject, change: Change) -> JsonObject:
         return made
     pairs = zip(made["reasoning_details"], details, strict=True)
     return {**made, "reasoning_details": [new if new is old else _unsigned(new) for new, old in pairs]}
+
+
+def seamless(given: JsonObject, spanned: Callable[[Sequence[str]], bool]) -> JsonObject:
+    """A message with those of its neighbouring text parts as one that are `spanned`. A model reads them so anyway."""
+    content = given.get("content")
+    if not isinstance(content, list):
+        return given
+    parts: list[Any] = []
+    for is_text, run in groupby(content, _is_text):
+        texts = list(run)
+        joined = is_text and len(texts) > 1 and spanned([part["text"] for part in texts])
+        parts += [_one(texts)] if joined else texts
+    return given if len(parts) == len(content) else {**given, "content": parts}
+
+
+def _is_text(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def _one(parts: Sequence[JsonObject]) -> JsonObject:
+    """What stands beside the last text, such as a mark for a cache, is about all that comes before it."""
+    return {**parts[-1], "text": "".join(part["text"] for part in parts)}
 
 
 def _member(name: str, value: Any, change: Change, sealed: Sealed) -> Any:

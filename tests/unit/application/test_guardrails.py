@@ -77,6 +77,60 @@ def test_a_blocked_prompt_names_the_rule_and_none_of_the_text():
     assert hits(guardrails) == [GuardrailHit("secrets", "block", "input")]
 
 
+def parts(*texts: str) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "text", "text": text} for text in texts]}
+
+
+@pytest.mark.parametrize(
+    ("split", "shown"),
+    [
+        (("tok-", "12345"), MASK),
+        (("a to", "k-", "1 b"), f"a {MASK} b"),
+        (("tok-1", "2"), MASK),
+        (("", "t", "", "ok-1", ""), MASK),
+    ],
+)
+def test_what_is_split_over_neighbouring_parts_is_found_all_the_same(split, shown):
+    assert guarded(Action.MASK).prompt([parts(*split)]) == [parts(shown)]
+    with pytest.raises(GuardrailBlocked):
+        guarded(Action.BLOCK).prompt([parts(*split)])
+
+
+def test_parts_without_a_match_between_them_stay_apart():
+    messages = [parts(SECRET, "and", SECRET), parts("tok", "en"), parts("one"), parts()]
+
+    shown = guarded(Action.MASK).prompt(messages)
+
+    assert shown == [parts(MASK, "and", MASK), parts("tok", "en"), parts("one"), parts()]
+
+
+def test_a_picture_between_them_keeps_parts_apart():
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    content = [{"type": "text", "text": "tok-"}, picture, {"type": "text", "text": "12345"}]
+
+    (shown,) = guarded(Action.BLOCK).prompt([{"role": "user", "content": content}])
+
+    assert shown["content"] == content
+
+
+def test_parts_that_are_joined_keep_what_stands_beside_the_last():
+    first, last = (
+        {"type": "text", "text": "tok-"},
+        {"type": "text", "text": "1", "cache_control": {"type": "ephemeral"}},
+    )
+
+    (shown,) = guarded(Action.MASK).prompt([{"role": "user", "content": [first, last]}])
+
+    assert shown["content"] == [{**last, "text": MASK}]
+
+
+@given(st.lists(st.text("tok-1 ", max_size=6), min_size=1, max_size=6))
+def test_no_match_is_left_in_what_the_parts_are_together(split):
+    (shown,) = guarded(Action.MASK).prompt([parts(*split)])
+
+    assert not re.search(r"tok-\d", "".join(part["text"] for part in shown["content"]))
+
+
 def test_a_noted_prompt_goes_on_as_it_is():
     guardrails = guarded(Action.NOTE)
 
