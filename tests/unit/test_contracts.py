@@ -16,62 +16,42 @@ from tests.contracts.usage_log import UsageLogContract
 from tests.fakes import MemoryBegin, RecordingSignals, ScriptedModel
 
 
+@pytest.fixture
+def begin():
+    return MemoryBegin()
+
+
+@pytest.fixture
+def apply(begin):
+    return begin.apply
+
+
 class TestMemoryBegin(UnitOfWorkContract):
-    @pytest.fixture
-    def begin(self):
-        return MemoryBegin()
+    pass
 
 
 class TestMemoryAccounts(AccountStoreContract):
-    @pytest.fixture
-    def begin(self):
-        return MemoryBegin()
+    pass
 
 
 class TestMemoryAdministration(AdminStoreContract):
-    @pytest.fixture
-    def begin(self):
-        return MemoryBegin()
+    pass
 
 
 class TestMemoryBudgets(BudgetsContract):
-    @pytest.fixture
-    def begin(self):
-        return MemoryBegin()
-
-    @pytest.fixture
-    def apply(self, begin):
-        return begin.apply
+    pass
 
 
 class TestMemoryUsageLog(UsageLogContract):
-    @pytest.fixture
-    def begin(self):
-        return MemoryBegin()
-
-    @pytest.fixture
-    def apply(self, begin):
-        return begin.apply
+    pass
 
 
 class TestMemoryApply(ApplyContract):
-    @pytest.fixture
-    def begin(self):
-        return MemoryBegin()
-
-    @pytest.fixture
-    def apply(self, begin):
-        return begin.apply
+    pass
 
 
 class TestMemoryIdempotency(IdempotencyContract):
-    @pytest.fixture
-    def begin(self):
-        return MemoryBegin()
-
-    @pytest.fixture
-    def apply(self, begin):
-        return begin.apply
+    pass
 
 
 class TestScriptedModel(ChatModelContract):

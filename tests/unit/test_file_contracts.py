@@ -14,20 +14,22 @@ from tests.image_fakes import ScriptedImages
 from tests.memory_files import MemoryBlobs
 
 
+@pytest.fixture
+def begin():
+    return MemoryBegin()
+
+
+@pytest.fixture
+def apply(begin):
+    return begin.apply
+
+
 class TestMemoryFiles(FilesContract):
-    @pytest.fixture
-    def begin(self):
-        return MemoryBegin()
+    pass
 
 
 class TestMemoryImageJobs(ImageJobsContract):
-    @pytest.fixture
-    def begin(self):
-        return MemoryBegin()
-
-    @pytest.fixture
-    def apply(self, begin):
-        return begin.apply
+    pass
 
 
 class TestMemoryBlobs(BlobsContract):
