@@ -192,7 +192,7 @@ class Admission:
     def _cost(self, ask: Ask) -> int | None:
         """As the bill will be made, rounding included; None when one of the models has no price."""
         usage = Usage(input=ask.prompt_tokens, output=ask.output_tokens, images=ask.images)
-        costs = [self.prices.book.cost(model, usage) for model in ask.models]
+        costs = [self.prices.book.cost_at_most(model, usage) for model in ask.models]
         return None if None in costs else max(cost for cost in costs if cost is not None)
 
     def _require_prices(self, asked: Sequence[Wanted]) -> None:

@@ -40,6 +40,7 @@ class Cancellation:
     __slots__ = (
         "_clock",
         "_deadline",
+        "_end_at",
         "_left_at",
         "_listener",
         "_started",
@@ -61,13 +62,13 @@ class Cancellation:
         self.room: Callable[[], bool] = _always
         """Whether one answer more may be heard that nobody waits for."""
         self.counted: Usage | None = None
-        """What a provider had counted of the whole stream when it was cut; None when it had sent more since."""
+        """What a provider had counted of the whole stream when it was cut; where it had sent more since, no output."""
         self.patient = True
         """Whether to wait for a provider that asks for a short while: nobody else could take over."""
         self._clock = clock
         self._started = clock()
         self._left_at: float | None = None
-        self._deadline = self._started + seconds
+        self._end_at = self._deadline = self._started + seconds
         self._listener: Callable[[], None] | None = None
 
     @property
@@ -98,13 +99,23 @@ class Cancellation:
         if listener is not None and self.reason is not None:
             listener()
 
+    @property
+    def is_over(self) -> bool:
+        """No time is left for anybody: not for another provider either."""
+        return self._clock() >= self._end_at
+
+    def pass_on(self) -> None:
+        """Another provider is asked from now on: the `limit` of the one before holds no more."""
+        self._started = self._clock()
+        self._deadline = self._end_at
+
     def limit(self, seconds: float) -> None:
-        """The generation has to be over so many seconds after it began, unless it has to be sooner."""
+        """The provider that is asked has so many seconds with all its attempts, unless the generation has fewer."""
         self._deadline = min(self._deadline, self._started + seconds)
 
     def hurry(self, seconds: float) -> None:
         """The generation has to be over so many seconds from now, unless it has to be sooner."""
-        self._deadline = min(self._deadline, self._clock() + seconds)
+        self._end_at = self._deadline = min(self._deadline, self._clock() + seconds)
 
     def remaining(self) -> float:
         """Seconds left, never negative."""

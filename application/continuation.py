@@ -76,7 +76,7 @@ class Continuation:
     def close(self, completion: Completion) -> Completion:
         """The end of the last piece. A count that its provider owes is estimated for this piece alone."""
         if self._taken_over and completion.usage is None:
-            completion.usage = self._estimated()
+            completion.usage = self._owed()
         return completion
 
     def break_off(self, error: ParleyError) -> bool:
@@ -104,12 +104,11 @@ class Continuation:
         self._piece = tokens.TokenMeter()
 
     def _counted(self) -> Usage:
-        """Some providers fill in zeros until the end: output that was heard is not 0."""
         counted, self._cancellation.counted = self._cancellation.counted, None
-        return counted if counted and counted.completion_tokens else self._estimated()
+        return self._owed(counted)
 
-    def _estimated(self) -> Usage:
-        return tokens.estimated(self._prompt_tokens + self._sent_before, self._piece.tokens)
+    def _owed(self, counted: Usage | None = None) -> Usage:
+        return tokens.owed_so_far(counted, self._prompt_tokens + self._sent_before, self._piece.tokens)
 
 
 def _is_plain(delta: Delta) -> bool:

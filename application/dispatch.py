@@ -23,6 +23,8 @@ Got = TypeVar("Got")
 _LIMIT = "max_tokens"
 _PASSED_ON = (ProviderError, CircuitOpen)
 """What another deployment may be better at. Everything else is the caller's, or our own."""
+_WAITING = (CircuitOpen, UpstreamRateLimited)
+"""What passes by itself: of several, the one that is over first says when to come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,6 @@ class Dispatch:
                 if cancellation.counted is not None and not isinstance(error, ContentFiltered):
                     raise  # it is owed for a part, and would be owed for all of it again
                 walk.note(deployment, error)
-                cancellation.counted = None  # a prompt that was read and blocked: what follows is billed for itself
         raise walk.failure()
 
     def complete(self, prompt: Prompt, cancellation: Cancellation) -> Completion:
@@ -145,6 +146,7 @@ class _Walk:
             self._tried.add(deployment.id)
             if self._cancellation.left:  # for nobody another call is made
                 raise ClientGone
+            self._cancellation.pass_on()
             self._cancellation.drains = deployment.drains
             self._cancellation.patient = not any(map(self._is_ready, [*self._left, *self._relieving()]))
             yield deployment
@@ -159,10 +161,13 @@ class _Walk:
                 self._narrow("context_length", self._larger_than(deployment), error)
             case ContentFiltered():
                 self._narrow("content_filter", [], error)
-            case UpstreamRejected() | UpstreamTotalTimeout():
+            case UpstreamRejected():
+                raise error
+            case UpstreamTotalTimeout() if self._cancellation.is_over:
                 raise error
             case UpstreamRateLimited() if "rate_limit" in self._plan.instead:
                 self._left = self._relieving()
+        self._cancellation.counted = None  # a prompt that was read and blocked: what follows is billed for itself
 
     def note_in_answer(self, deployment: Deployment, error: ParleyError, *, cut: bool) -> None:
         """As `note`, where the client may have the beginning of an answer: few can go on with that."""
@@ -173,13 +178,13 @@ class _Walk:
             self._cut = error
             error.provider = error.provider or deployment.provider
             self._left = [other for other in self._left if capabilities.PREFILL in other.card.capabilities]
-        if isinstance(error, UpstreamTotalTimeout):
+        if self._cancellation.is_over:
             self._left = []
 
     def failure(self) -> ParleyError:
         if self._cut is not None:
             return self._cut
-        if all(isinstance(error, CircuitOpen) for error in self._errors):
+        if all(isinstance(error, _WAITING) for error in self._errors):
             return min(self._errors, key=lambda error: error.retry_after or 0)
         return next((error for error in self._errors if error.retryable), self._errors[0])
 

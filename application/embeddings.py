@@ -36,14 +36,16 @@ class EmbeddingService:
         """
         principal.require(Scope.EMBEDDINGS)
         plan = self.router.offering(principal, order.model, _embedder, "embeddings", affinity=order.user or "")
-        ordered = Order(principal, plan, order.model, as_messages(order.inputs), {}, output_tokens=0)
+        options = {} if order.user is None else {"user": order.user}
+        ordered = Order(principal, plan, order.model, as_messages(order.inputs), options, output_tokens=0)
         if not all(isinstance(text, str) for text in order.inputs):
             self.generations.guardrails.unreadable("Tokens")
         generation = self.generations.open(ordered, call)
         inputs = from_messages(generation.order.messages, order.inputs)
+        user = generation.order.options.get("user")
 
         def ask(at: Deployment, cancellation: Cancellation) -> Embeddings:
-            prompt = EmbeddingPrompt(at.name, inputs, order.dimensions, order.user, call.request_id)
+            prompt = EmbeddingPrompt(at.name, inputs, order.dimensions, user, call.request_id)
             return cast("Embedder", at.embedder).embed(prompt, cancellation)  # the plan is of those that have one
 
         return self.generations.deliver(generation, ask)

@@ -17,7 +17,7 @@ from domain.completion import Completion, Delta, Prompt
 from domain.errors import Cancelled, ClientGone, ParleyError, StoppedByUser
 from domain.ledger import LedgerEntry, State
 from domain.limits import Hold
-from domain.provider_errors import ProviderError
+from domain.provider_errors import ContentFiltered, ProviderError
 from domain.usage import Usage
 
 _PROGRESS_SECONDS = 0.5
@@ -95,11 +95,11 @@ class Generation:
 
     def admit(self, work: UnitOfWork | None) -> None:
         """Raises what `Admission.admit` raises, and then nothing is reserved."""
-        order = self.order
+        order, deployments = self.order, self.order.plan.deployments
         output = order.output_tokens
         if output is None:
-            output = expected_output(order.options, order.plan.first.card)
-        models = [deployment.id for deployment in order.plan.deployments]
+            output = max(expected_output(order.options, deployment.card) for deployment in deployments)
+        models = [deployment.id for deployment in deployments]
         ask = Ask(order.principal, models, self._prompt_tokens, output, order.images)
         self._holds = self.books.admission.admit(ask, self.call, work)
 
@@ -196,15 +196,16 @@ class Generation:
             error.provider = self.model.partition("/")[0]
         if not self._open:
             return
-        heard = self._heard.tokens
-        usage = owed or (self._so_far(heard) if heard else None)
+        usage = owed or self._owed(error)
         state = State.FAILED if usage is None else State.PARTIAL
         self._settle(state, usage or Usage(), error=_reason(error))
 
-    def _so_far(self, heard: int) -> Usage:
-        """The provider's count where there is one. Some fill in zeros until the end: output that was heard is not 0."""
-        counted = self.call.cancellation.counted
-        return counted if counted and counted.completion_tokens else tokens.estimated(self._prompt_tokens, heard)
+    def _owed(self, error: BaseException) -> Usage | None:
+        """For what was heard; where that is nothing, for a prompt that the provider read, counted and blocked."""
+        counted, heard = self.call.cancellation.counted, self._heard.tokens
+        if heard:
+            return tokens.owed_so_far(counted, self._prompt_tokens, heard)
+        return counted if isinstance(error, ContentFiltered) else None
 
     def _settle(
         self,

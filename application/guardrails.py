@@ -1,6 +1,6 @@
 """Runs the operator's rules over every prompt and every answer, whichever route they come by."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from application.facts import GuardrailFailed, GuardrailHit
 from application.ports import Record
-from domain import texts
+from domain import escapes, texts
 from domain.completion import Completion, JsonObject
 from domain.errors import GuardrailBlocked
 from domain.guardrail import Action, Side, Span, masked, merged
@@ -99,20 +99,22 @@ class Guardrails:
         """What comes at once in a stream: names of tools, whatever else a provider sends."""
         return texts.message(delta, self._check_output)
 
-    def released(self, before: str, waiting: str, *, final: bool) -> Released:
+    def released(self, before: str, waiting: str, *, final: bool, escaped: bool = False) -> Released:
         """How much of the text `waiting` may go out now, and how it reads then; `before` is out already.
 
         What touches the end of a text that may go on is no match yet: the next letter can make another word of it.
+        `escaped` is JSON, which is looked at as the texts in it read.
         """
-        text, start = before + waiting, len(before)
-        end = len(text)
+        text, places = (escapes.unescaped if escaped else escapes.plain)(before + waiting)
+        gone, end = len(before), len(text)
+        start = bisect_left(places, gone)
         found = [it for it in self._found(text, self._output) if it[1].end > start]
         safe = end if final else self._safe(found, start, end)
         out = [it for it in found if it[1].start < safe]
         self._block(out if final else [*out, *(it for it in found if it[1].end < end)], Side.OUTPUT)
-        cut = max((span.end for _, span in out), default=safe)
-        ours = [(rule, Span(max(span.start, start) - start, span.end - start)) for rule, span in out]
-        return Released(self._applied(waiting[: max(safe, cut) - start], ours, Side.OUTPUT), max(safe, cut) - start)
+        length = places[max([safe, *(span.end for _, span in out)])] - gone
+        ours = [(rule, Span(max(places[span.start], gone) - gone, places[span.end] - gone)) for rule, span in out]
+        return Released(self._applied(waiting[:length], ours, Side.OUTPUT), length)
 
     def _safe(self, found: Found, start: int, end: int) -> int:
         safe = max(start, end - self.window)

@@ -1,9 +1,12 @@
 """What has arrived of an answer: enough to count it and, for a session, to keep it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from domain.completion import Completion, Delta, JsonObject
+from domain.members import object_of, objects_of, text_of
 from domain.tokens import TokenMeter
+
+_TEXTS = frozenset({"role", "content", "reasoning_content"})
 
 
 class Heard:
@@ -39,10 +42,12 @@ class Heard:
             self.first_at = now
         for delta in deltas:
             self._meter.add(delta.reasoning)
-            if delta.text and len(delta.choices) <= 1:
+            if delta.text and _is_text_alone(delta.choices):
                 self._meter.add(delta.text)
             else:
                 self._count(choice.get("delta") for choice in delta.choices)
+                further = (choice.get("delta") for choice in delta.choices if choice.get("index"))
+                self._count({"content": _reasoning(message)} for message in further)
 
     def show(self, text: str) -> None:
         """What of it the user gets to see."""
@@ -62,21 +67,25 @@ class Heard:
                 self._meter.add(text)
 
 
+def _is_text_alone(choices: Sequence[JsonObject]) -> bool:
+    """Whether the visible text of the first choice, and its reasoning, is all that is said."""
+    return len(choices) <= 1 and all(_TEXTS.issuperset(choice.get("delta") or ()) for choice in choices)
+
+
 def _texts(message: object) -> Iterator[str]:
     """A provider's nonsense counts nothing: only the visible text's shape was checked before."""
     if not isinstance(message, dict):
         return
-    calls = message.get("tool_calls")
-    functions = map(_function, calls if isinstance(calls, list) else ())
-    said = (message.get("content"), message.get("refusal"))
-    for text in (*said, *(function.get("arguments") for function in functions)):
-        if isinstance(text, str):
-            yield text
-
-
-def _function(call: object) -> JsonObject:
-    function = call.get("function") if isinstance(call, dict) else None
-    return function if isinstance(function, dict) else {}
+    yield text_of(message, "content")
+    yield text_of(message, "refusal")
+    yield text_of(object_of(message, "audio"), "transcript")
+    functions = [object_of(call, "function") for call in objects_of(message, "tool_calls")]
+    for function in (object_of(message, "function_call"), *functions):
+        yield text_of(function, "name")
+        yield text_of(function, "arguments")
+    for call in objects_of(message, "tool_calls"):
+        yield text_of(object_of(call, "custom"), "name")
+        yield text_of(object_of(call, "custom"), "input")
 
 
 def _reasoning(message: object) -> object:

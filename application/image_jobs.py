@@ -30,6 +30,7 @@ _LEASE = timedelta(seconds=30)
 _RENEWED = 10.0
 """Seconds after which a lease is moved on although there was no progress."""
 _STALE = 50
+_GONE = "The worker that made these images is gone. Whatever it had kept is in the files."
 _RETRIES = 3
 """After DatabaseBusy."""
 
@@ -219,7 +220,7 @@ class ImageJobService:
 
 def _told(job: ImageJob, final: LedgerEntry | None, now: datetime) -> ImageJob:
     if final is None or final.state is State.ABANDONED:
-        return job.failed(now, RequestAbandoned("The worker that made these images is gone, and they with it."))
+        return job.failed(now, RequestAbandoned(_GONE))
     if final.state is State.COMPLETED:
         return job.succeeded(now, final.usage, final.charged)
     failed = job.failed(now, ParleyError())

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from application.order import Order, Outcome
 from application.ports import Clock, NewId
 from application.routing import Router
 from application.store import Begin
-from domain.errors import UnsupportedParameter
+from domain.errors import DatabaseBusy, UnsupportedParameter
 from domain.image import ImagePrompt, Images, MadeImage
 from domain.provider_errors import UpstreamBadContent
 from domain.stored_file import Purpose, StoredFile
@@ -25,6 +26,8 @@ from domain.user import Principal, Scope
 
 _ROOM = 8 << 20
 """Bytes for an image, of which most have a quarter: nothing is bought that there is no room for."""
+_RETRIES = 2
+"""After DatabaseBusy: what was bought is not given up for that."""
 _SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/webp": "webp", "image/gif": "gif"}
 
 Progress = Callable[[float], object]
@@ -75,9 +78,9 @@ class ImageStudio:
         principal.require_person()
         plan = self._plan(principal, order)
         self.blobs.require_room(order.count * _ROOM)
-        tokens = (plan.first.card.max_output or 0) * order.count
+        tokens = max(at.card.max_output or 0 for at in plan.deployments) * order.count
         messages = [{"role": "user", "content": order.text}]
-        options = dict(order.options)
+        options = dict(order.options) if order.user is None else {**order.options, "user": order.user}
         return Order(principal, plan, order.model, messages, options, output_tokens=tokens, images=order.count)
 
     def _plan(self, principal: Principal, order: ImageOrder) -> Plan:
@@ -116,11 +119,18 @@ class ImageStudio:
             raise UpstreamBadContent("The provider answered without an image.")
         user_id, request_id = generation.order.principal.user_id, generation.call.request_id
         kept = [KeptImage(image, self._stored(image, user_id, request_id)) for image in images]
+        for _ in range(_RETRIES):
+            with suppress(DatabaseBusy):
+                self._add(kept, user_id)
+                return kept
+        self._add(kept, user_id)
+        return kept
+
+    def _add(self, kept: Sequence[KeptImage], user_id: str) -> None:
         with self.begin() as work:
             require_owner(work, user_id)
             for it in kept:
                 work.files.add(it.file)
-        return kept
 
     def _stored(self, image: MadeImage, user_id: str, request_id: str) -> StoredFile:
         blob = self.blobs.put(image.content)
@@ -158,9 +168,10 @@ class ImageService:
 
 
 def _prompt(order: ImageOrder, deployment: Deployment, generation: Generation) -> ImagePrompt:
-    """The text and the options are what the guardrails left of them."""
-    (message,), options = generation.order.messages, generation.order.options
-    prompt = ImagePrompt(deployment.name, message["content"], order.count, order.size, options, order.user)
+    """The text, the options and the user are what the guardrails left of them."""
+    (message,), given = generation.order.messages, generation.order.options
+    options = {name: given[name] for name in order.options}
+    prompt = ImagePrompt(deployment.name, message["content"], order.count, order.size, options, given.get("user"))
     return replace(prompt, request_id=generation.call.request_id)
 
 

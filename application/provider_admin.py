@@ -1,6 +1,7 @@
 """Keys of providers and prices, entered by administrators and in force without a restart."""
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
 
 from application.auditing import Auditor, Change
@@ -50,8 +51,8 @@ class ProviderAdmin:
     vault: Vault
     auditor: Auditor
     prices: Prices
-    providers: frozenset[str]
-    """The names that a credential can be for."""
+    providers: Callable[[], AbstractSet[str]]
+    """The names that a credential can be for, as the file in force has them."""
     configured: Callable[[], Sequence[ProviderState]]
     """The providers as they are in force now."""
 
@@ -127,8 +128,9 @@ class ProviderAdmin:
         return change
 
     def _sealed(self, principal: Principal, order: CredentialOrder) -> ProviderCredential:
-        if order.provider not in self.providers:
-            raise InvalidRequest(f"A key can be for one of {', '.join(sorted(self.providers))}.", param="provider")
+        names = self.providers()
+        if order.provider not in names:
+            raise InvalidRequest(f"A key can be for one of {', '.join(sorted(names))}.", param="provider")
         secret = checked_secret(order.secret)
         return ProviderCredential(
             id=self.new_id("cred"),
@@ -144,9 +146,10 @@ class ProviderAdmin:
     def _check_model(self, model: str) -> None:
         provider, _, name = model.partition("/")
         word = model.isascii() and model.isprintable() and " " not in model and len(model) <= _MODEL_LENGTH
-        if not word or not name or provider not in self.providers:
+        names = self.providers()
+        if not word or not name or provider not in names:
             raise InvalidRequest(
-                f"A price is for provider/model, with one of the providers {', '.join(sorted(self.providers))}.",
+                f"A price is for provider/model, with one of the providers {', '.join(sorted(names))}.",
                 param="model",
             )
 

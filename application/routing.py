@@ -61,14 +61,15 @@ class Router:
 
     def _allowed(self, principal: Principal, names: Iterable[str]) -> Plan:
         """Who may use a route by its name may use all that it leads to; others only what they may use anyway."""
-        plans = [self.models.resolve(name) for name in names]
+        asked = tuple(names)
+        plans = [self.models.resolve(name) for name in asked]
         allowed = [
             plan if principal.may_use(plan.name) else _filtered(plan, lambda it: principal.may_use(it.id))
             for plan in plans
         ]
         merged = _merged([plan for plan in allowed if plan.choices])
         if merged is None:
-            raise ModelNotAllowed(f"This key may not use the model {plans[0].name}.", param="model")
+            raise ModelNotAllowed(f"This key may not use the model {asked[0]}.", param="model")
         return merged
 
     def _ordered(self, plan: Plan, affinity: str) -> Plan:

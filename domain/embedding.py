@@ -33,8 +33,11 @@ class Embeddings:
 
 
 def as_messages(inputs: Sequence[Input]) -> list[dict[str, Any]]:
-    """One message as long as all inputs together, for `tokens.estimate_messages`: counted tokens count as many."""
-    return [{"role": "user", "content": [{"type": "text", "text": _readable(text)} for text in inputs]}]
+    """One message as long as all inputs together, for `tokens.estimate_messages`: counted tokens count as many.
+
+    Its parts are no neighbours of each other: nobody reads one input together with the next.
+    """
+    return [{"role": "user", "content": [{"type": "input", "text": _readable(text)} for text in inputs]}]
 
 
 def from_messages(messages: Sequence[Mapping[str, Any]], inputs: Sequence[Input]) -> list[Input]:

@@ -42,7 +42,7 @@ def checked_secret(text: str) -> str:
     """A key that fits into a header. Raises InvalidRequest."""
     if len(text) > SECRET_LENGTH or not _TEXT.fullmatch(text):
         raise InvalidRequest(
-            f"A key has 1 to {SECRET_LENGTH:,} ASCII characters and no spaces.",
+            f"A key has 1 to {SECRET_LENGTH:,} ASCII characters, no spaces and no line ends.",
             param="secret",
         )
     return text

@@ -3,12 +3,14 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import is_
 from typing import Any
 
 from domain.completion import JsonObject
+from domain.escapes import unescaped
 
 Change = Callable[[str], str]
 """Returns the very same object for a text that stays as it is."""
@@ -28,6 +30,7 @@ _WORDS = """
 _VOCABULARY = frozenset(_WORDS.split())
 """What the shape itself consists of. Nobody says anything by it, and a rule about such a word would spoil all."""
 
+_TEXT_FILE = re.compile(r"data:\s*text/", re.IGNORECASE)
 _SEALED = frozenset({"data", "file_data", "file_id", "id", "signature", "tool_call_id"})
 
 
@@ -80,7 +83,7 @@ def _one(parts: Sequence[JsonObject]) -> JsonObject:
 def _member(name: str, value: Any, change: Change, sealed: Sealed) -> Any:
     if not isinstance(value, str):
         return rewritten(value, change, sealed)
-    if name == "file_data" and value.startswith("data:text/"):
+    if name == "file_data" and _TEXT_FILE.match(value):
         return _document(value, change)
     if sealed(name, value):
         return value
@@ -98,22 +101,24 @@ def _arguments(text: str, change: Change) -> str:
         try:
             parsed = json.loads(text)
         except (ValueError, RecursionError):
-            return change(text)
+            read = unescaped(text).text
+            made = change(read)
+            return text if made is read else made
         made = rewritten(parsed, change)
         text = text if made is parsed else json.dumps(made, ensure_ascii=False)
     return change(text)
 
 
 def _document(url: str, change: Change) -> str:
-    head, _, body = url.partition(",")
-    if not head.endswith(";base64"):
+    head, encoded, body = url.partition(";base64,")
+    if not encoded:
         return change(url)
     try:
-        text = base64.b64decode(body).decode()
-    except (binascii.Error, UnicodeDecodeError):
+        text = base64.b64decode(body).decode(errors="replace")
+    except binascii.Error:
         return url  # no provider can read it either
     made = change(text)
-    return url if made is text else f"{head},{base64.b64encode(made.encode()).decode()}"
+    return url if made is text else f"{head};base64,{base64.b64encode(made.encode()).decode()}"
 
 
 def _unsigned(detail: Any) -> Any:

@@ -1,6 +1,7 @@
 """An estimate of token counts, for the moments when no provider counted."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from domain.usage import Source, Usage
@@ -68,6 +69,17 @@ class TokenMeter:
 
 def estimated(prompt_tokens: int, output_tokens: int) -> Usage:
     return Usage(input=prompt_tokens, output=output_tokens, source=Source.ESTIMATED)
+
+
+def owed_so_far(counted: Usage | None, prompt_tokens: int, output_tokens: int) -> Usage:
+    """Of an answer that was cut: what was `counted` of it, and the two estimates for what was not.
+
+    Some providers count the prompt at once and the output at the end, and some fill in zeros until then: what was sent
+    and what was heard is not 0.
+    """
+    if counted is None or not counted.total_tokens:
+        return estimated(prompt_tokens, output_tokens)
+    return counted if counted.completion_tokens else replace(counted, output=output_tokens, source=Source.ESTIMATED)
 
 
 def _message(message: Mapping[str, Any], count: Count) -> int:

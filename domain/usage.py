@@ -82,6 +82,17 @@ class Price:
         )
         return (total + _PER_MILLION // 2) // _PER_MILLION + usage.images * (self.image or 0)
 
+    @property
+    def dearest(self) -> "Price":
+        """What tokens cost at most, whichever classes they turn out to be of."""
+        asked = (self.input, self.cached_input, self.cache_write)
+        answered = (self.output, self.reasoning)
+        return Price(
+            max(price for price in asked if price is not None),
+            max(price for price in answered if price is not None),
+            image=self.image,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
@@ -94,3 +105,8 @@ class PriceBook:
         """Nano-units for `usage` of `provider/model`; None when the model has no price, never 0 instead."""
         price = self.prices.get(model)
         return None if price is None else price.cost(usage)
+
+    def cost_at_most(self, model: str, usage: Usage) -> int | None:
+        """As `cost`, for tokens that are expected and of whose classes nothing is known."""
+        price = self.prices.get(model)
+        return None if price is None else price.dearest.cost(usage)

@@ -25,7 +25,7 @@ def create_app(settings: Settings) -> Flask:
     container = build_container(settings)
     app = Flask("parley", static_folder=None)
     app.extensions["parley"] = container
-    container.prometheus().know(f"{provider}/{card.name}" for provider, card in container.models().listed())
+    container.prometheus().know(container.models().now.catalog.named())
     container.wire(modules=MODULES, warn_unresolved=True)
     init_api(app)
     limits = settings.limits

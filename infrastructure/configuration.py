@@ -144,7 +144,7 @@ class Document(Strict):
     guardrails = ma.fields.Dict(
         ma.fields.String(validate=PROVIDER_NAME), ma.fields.Nested(Guardrail), load_default=dict
     )
-    prices = ma.fields.Dict(ma.fields.String(), ma.fields.Nested(PriceTable), load_default=dict)
+    prices = ma.fields.Dict(ma.fields.String(validate=MODEL_NAME), ma.fields.Nested(PriceTable), load_default=dict)
 
 
 def read(path: Path | None) -> dict[str, Any]:

@@ -230,7 +230,7 @@ class Container(containers.DeclarativeContainer):
         vault,
         auditor,
         models,
-        providers.Callable(provider_parts.provider_names, settings),
+        live_configuration.provided.names,
         live_configuration.provided.states,
     )
     gauges = providers.Singleton(

@@ -76,6 +76,10 @@ class LiveConfiguration:
             return
         _log.warning("the configuration is reloaded, its hash is %s", settings.config_hash)
 
+    def names(self) -> frozenset[str]:
+        """The providers that a key can be entered for."""
+        return provider_names(self.settings)
+
     def states(self) -> list[ProviderState]:
         """All providers that there could be, as they are in force in this worker."""
         return provider_states(self.settings, self._keys)
@@ -89,7 +93,7 @@ class LiveConfiguration:
         configured = configured_providers(settings, entered.keys)
         routes = configured_routes(settings, configured)
         catalog = self.load(configured, routes=routes, before=self.live.now.catalog)
-        self.know(f"{provider}/{card.name}" for provider, card in catalog.listed())
+        self.know(catalog.named())
         self.live.swap(catalog, price_book(settings, configured, entered_prices(stored.prices)))
         self._keys, self._stored, self.settings = entered.keys, stored, settings
         for follower in self._followers:

@@ -21,6 +21,7 @@ from application.live import EnteredKey
 from application.provider_admin import ProviderState
 from domain.completion import ModelCard
 from domain.errors import InvalidRequest
+from domain.provider_entry import checked_secret
 from domain.usage import Price, PriceBook
 from infrastructure.configuration import ConfigurationError
 from infrastructure.settings import Settings
@@ -76,6 +77,8 @@ def _sources(
 
 def _provider(settings: Settings, known: Profile | None, name: str, key: EnteredKey | None) -> ProviderConfig:
     table = settings.providers.get(name, {})
+    if known is not None:
+        _check_wire(known, table.get("wire"))
     profile = known or _own_profile(name, table)
     profile = replace(profile, models=_cards(name, profile, settings.models))
     if "on_disconnect" in table:
@@ -121,9 +124,10 @@ def _cards(provider: str, profile: Profile, tables: Mapping[str, Mapping[str, An
 
 
 def _check_models(settings: Settings, providers: AbstractSet[str]) -> None:
-    for model in settings.models:
-        if model.partition("/")[0] not in providers:
-            raise ConfigurationError(f"models.{model}: there is no such provider.")
+    for section, models in (("models", settings.models), ("prices", settings.prices)):
+        for model in models:
+            if model.partition("/")[0] not in providers:
+                raise ConfigurationError(f"{section}.{model}: there is no such provider.")
 
 
 def _check_address(provider: str, base_url: str) -> None:
@@ -132,6 +136,13 @@ def _check_address(provider: str, base_url: str) -> None:
             Address.parse(base_url)
     except InvalidRequest as error:
         raise ConfigurationError(f"providers.{provider}.base_url: {error}") from None
+
+
+def _check_wire(known: Profile, wire: str | None) -> None:
+    if wire and wire != known.wire:
+        raise ConfigurationError(
+            f"providers.{known.name}.wire: {known.name} has a wire of its own. Another server needs another name."
+        )
 
 
 def _wire(provider: str, wire: str) -> str:
@@ -154,10 +165,18 @@ def _credentials(settings: Settings, profile: Profile, name: str, table: Mapping
     for variable in (entry["api_key_env"] for entry in named):
         if not settings.environment.get(variable):
             raise ConfigurationError(f"providers.{name}: the environment variable {variable} is not set.")
-    if named:
-        return tuple(Credential(settings.environment[it["api_key_env"]], it["weight"]) for it in named)
-    names = (*profile.key_env, _variable(name, "API_KEY"))
-    return tuple(map(Credential, [found for found in map(settings.environment.get, names) if found][:1]))
+    if not named:
+        usual = [it for it in (*profile.key_env, _variable(name, "API_KEY")) if settings.environment.get(it)]
+        named = [{"api_key_env": variable, "weight": 1} for variable in usual[:1]]
+    return tuple(Credential(_key(settings, name, it["api_key_env"]), it["weight"]) for it in named)
+
+
+def _key(settings: Settings, provider: str, variable: str) -> str:
+    """A line's end in a key, as a file with secrets may leave one, would end the header that it is sent in."""
+    try:
+        return checked_secret(settings.environment[variable])
+    except InvalidRequest as error:
+        raise ConfigurationError(f"providers.{provider}: the environment variable {variable}: {error}") from None
 
 
 def _variable(provider: str, suffix: str) -> str:

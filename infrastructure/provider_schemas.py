@@ -12,8 +12,11 @@ ROUTE_NAME = validate.Regexp(
     r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$", error="a name has letters, digits, dots, colons, _ and -, and no slash"
 )
 
-_VARIABLE = validate.Regexp(r"^[A-Z][A-Z0-9_]*$")
+_VARIABLE = validate.Regexp(
+    r"^[A-Z][A-Z0-9_]*$", error="the name of an environment variable: capital letters, digits and _"
+)
 _MODEL = validate.Regexp(r"^[a-z][a-z0-9_-]{0,31}/\S{1,200}$", error="a target is provider/model")
+_ALLOWED = validate.Regexp(r"^(\*|[^*]{1,200})$", error="the name of a model, or * alone for every name")
 _WEIGHT = validate.Range(1, 1_000)
 _TOKENS = validate.Range(1, 100_000_000)
 _CAPABILITIES = (
@@ -51,7 +54,7 @@ class Provider(Strict):
     base_url = ma.fields.Url(schemes={"http", "https"}, require_tld=False)
     api_key_env = ma.fields.String(validate=_VARIABLE)
     credentials = ma.fields.List(ma.fields.Nested(Credential), validate=validate.Length(1, 100))
-    models = ma.fields.List(ma.fields.String(validate=validate.Length(min=1, max=200)), load_default=lambda: ["*"])
+    models = ma.fields.List(ma.fields.String(validate=_ALLOWED), load_default=lambda: ["*"])
     deadlines = ma.fields.Nested(Deadlines, load_default=dict)
     private = ma.fields.Boolean(load_default=False, truthy={True}, falsy={False})
     on_disconnect = ma.fields.String(validate=validate.OneOf(["cancel", "drain"]))

@@ -24,6 +24,7 @@ LIVE = frozenset(
 """What may change while the program runs."""
 
 _LONGEST_MESSAGE = 4096
+_NO_FILE = (None, Path(os.devnull))
 
 Check = Callable[[Settings], object]
 """Raises ConfigurationError for what the shape of the file does not tell."""
@@ -45,6 +46,9 @@ class Reload:
 
     def run(self, server: Any) -> None:
         """Gunicorn's `handle_hup`, in place of its own, which replaces all workers."""
+        if self._settings.config_path in _NO_FILE:
+            server.log.warning("the program was started without a file; to give it one takes a restart")
+            return
         candidate = self.copy.with_suffix(".new")
         try:
             self._write(candidate, self._read())

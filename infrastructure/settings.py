@@ -97,8 +97,11 @@ class Settings:
 
     @property
     def config_hash(self) -> str:
-        """Names this configuration, secrets left out: two processes with the same hash behave the same."""
-        return hashlib.sha256(orjson.dumps(self.effective(), option=orjson.OPT_SORT_KEYS)).hexdigest()[:12]
+        """Names this configuration, secrets left out: two processes with the same hash behave the same.
+
+        The order counts: the first provider has the usual model, the first guardrail that blocks is told of.
+        """
+        return hashlib.sha256(orjson.dumps(self.effective())).hexdigest()[:12]
 
     def effective(self) -> dict[str, Any]:
         """What is in force, without secrets."""

@@ -174,7 +174,7 @@ class World:
             self.vault,
             self.auditor,
             FixedPrices(PRICES),
-            frozenset({"acme", "openai"}),
+            lambda: frozenset({"acme", "openai"}),
             lambda: [ProviderState("acme", "https://acme.example/v1", ("file",), 1)],
         )
         self.reports: list[Callable[[], object]] = []

@@ -17,6 +17,7 @@ from adapters.ai.decoder import Decoder
 from adapters.ai.profile import Profile
 from domain.completion import Completion, Delta, JsonObject, Prompt
 from domain.members import object_of, text_of
+from domain.usage import Usage
 
 EVENTS = frozenset(
     {
@@ -54,6 +55,8 @@ class StreamDecoder(Decoder):
         self._finish = ""
         self._stop: JsonObject = {}
         self._tokens: JsonObject = {}
+        self._asked: Usage | None = None
+        """The count of the prompt, which comes first; the output's is true at the end only."""
         self._role: JsonObject = {"role": "assistant"}
         self._ids = CallIds(prompt.request_id)
         self._places: dict[int | None, int] = {}
@@ -80,7 +83,9 @@ class StreamDecoder(Decoder):
         """No delta: the answer has not begun, and what fails from here to its first block can be asked for again."""
         message = object_of(event, "message")
         self._model = text_of(message, "model")
-        self._count(message)
+        self._tokens = counts_of(object_of(message, "usage"))
+        self._tokens.pop("output_tokens", None)
+        self.counted = self._asked = usage_of({**self._tokens, "output_tokens": 0})
 
     def _open(self, event: JsonObject, deltas: list[Delta]) -> None:
         block = object_of(event, "content_block")
@@ -158,12 +163,12 @@ class StreamDecoder(Decoder):
         reason = text_of(delta, "stop_reason")
         if reason:
             self._finish, self._stop = finish_of(reason), stop_of(delta)
-        self._count(event)
+        self._count(object_of(event, "usage"))
 
-    def _count(self, holder: JsonObject) -> None:
+    def _count(self, usage: JsonObject) -> None:
         """Counts are cumulative, and those that are not repeated still hold."""
-        self._tokens |= counts_of(object_of(holder, "usage"))
-        self.counted = usage_of(self._tokens)
+        self._tokens |= counts_of(usage)
+        self.counted = usage_of(self._tokens) or self._asked
 
     def _end(self, _event: JsonObject, deltas: list[Delta]) -> None:
         counted = self.counted
@@ -180,7 +185,7 @@ class StreamDecoder(Decoder):
             choice |= self._stop
         deltas.append(Delta([choice], text, reasoning))
         self._role = {}
-        self.counted = None
+        self.counted = self._asked
 
 
 def _index_of(event: JsonObject) -> int | None:

@@ -116,7 +116,7 @@ class Catalog:
         owners = self._bare.get(model, ())
         if len(owners) == 1:
             return plan_of(owners[0].deployment(model))
-        raise UnknownModel(self._advice(model, owners), param="model")
+        raise UnknownModel(_advice(model, several=bool(owners)), param="model")
 
     def default(self, provider: str | None = None) -> str:
         """Of `provider`, or of the first provider that has one; the built-in ones come last."""
@@ -140,6 +140,11 @@ class Catalog:
     def routes(self) -> Sequence[Plan]:
         return tuple(self._routes[name] for name in sorted(self._routes))
 
+    def named(self) -> Iterator[str]:
+        """The ids of all models that the configuration has a name of."""
+        yield from (f"{provider}/{card.name}" for provider, card in self.listed())
+        yield from (deployment.id for plan in self._routes.values() for deployment in plan.deployments)
+
     def rests(self) -> Iterator[Rest]:
         """All credentials that are not called just now, and why."""
         for provider in self._providers.values():
@@ -149,13 +154,6 @@ class Catalog:
         provider, _, name = model.partition("/")
         found = self._providers.get(provider)
         return found.deployment(name) if found is not None and found.config.allows(name) else None
-
-    def _advice(self, model: str, owners: Sequence[Provider]) -> str:
-        if owners:
-            names = ", ".join(f"{owner.config.name}/{model}" for owner in owners)
-            return f"More than one provider has the model {model[:100]}: use one of {names}."
-        names = ", ".join(self._providers) or "none"
-        return f"There is no model {model[:100]}. Use provider/model with one of the configured providers: {names}."
 
 
 def load_catalog(
@@ -217,6 +215,12 @@ def _provider(config: ProviderConfig, record: Record, connections: int) -> Provi
 def _able(clients: Iterable[Any]) -> list[Any]:
     """A provider can do something with each of its credentials, or with none."""
     return [client for client in clients if client is not None]
+
+
+def _advice(model: str, *, several: bool) -> str:
+    """Without the names of others: whoever asks may not use all of them."""
+    what = "More than one provider has the" if several else "There is no"
+    return f"{what} model {model[:100]}: write provider/model. GET /models lists those that you may use."
 
 
 def _bare_names(providers: Iterable[Provider]) -> dict[str, list[Provider]]:

@@ -16,7 +16,7 @@ from adapters.ai.openai_errors import refusal
 from adapters.ai.openai_images import check_options, those_there
 from adapters.ai.openai_wire import objects
 from adapters.ai.profile import ImageRules, Link
-from adapters.ai.refusals import masked
+from adapters.ai.refusals import discreet, masked
 from adapters.ai.results import Results, made_image
 from application.cancellation import Cancellation
 from domain.completion import JsonObject
@@ -46,6 +46,8 @@ _PATIENCE = 5
 _TASK_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _OF_INPUT = frozenset({"negative_prompt"})
 _RUNNING = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
+_FAILED = frozenset({"FAILED", "CANCELED"})
+"""What is not billed, and may be made again; whatever else is told may have been made."""
 _MOST_IMAGES = 100
 _FAILURES: Mapping[str, type[ProviderError]] = {
     "datainspectionfailed": ContentFiltered,
@@ -68,6 +70,7 @@ class DashScopeImages:
         self._orders = JsonCalls(native, _asynchronous, refuse)
         self._tasks = JsonCalls(native, _bearer, refuse)
         self._results = Results(link)
+        self._keys = (link.key,)
         self._rules = rules
         self._first_pause = first_pause
 
@@ -83,8 +86,9 @@ class DashScopeImages:
             raise UpstreamBadJson("The provider's answer names no task.")
         cancellation.counted = Usage(images=prompt.count, source=Source.ESTIMATED)
         try:
-            ended = self._waited(TASK + task_id, cancellation, progress)
-            images = those_there(_results(ended), lambda item: self._image(item, cancellation))
+            with discreet(self._keys):
+                ended = self._waited(TASK + task_id, cancellation, progress)
+                images = those_there(_results(ended)[: prompt.count], lambda item: self._image(item, cancellation))
         except ProviderError:
             cancellation.counted = None
             raise
@@ -105,11 +109,13 @@ class DashScopeImages:
                     raise UpstreamResultLost(f"The provider's task was lost sight of: {error.message}") from error
                 continue
             silent = 0
-            status = output.get("task_status")
+            status = _text(output.get("task_status"))
             if status == "SUCCEEDED":
                 return answer
-            if status not in _RUNNING:
+            if status in _FAILED:
                 raise _failure(output)
+            if status not in _RUNNING:
+                raise UpstreamResultLost("The provider does not know what became of its task.")
             progress(_done(output))
 
     def _image(self, item: JsonObject, cancellation: Cancellation) -> MadeImage:
@@ -163,7 +169,7 @@ def _failure(told: JsonObject) -> ProviderError:
 def _done(output: JsonObject) -> float:
     """The part of the images that is ready, where that is told."""
     metrics: Any = output.get("task_metrics")
-    with suppress(TypeError, KeyError, ZeroDivisionError):
+    with suppress(TypeError, ValueError, KeyError, ZeroDivisionError):
         return min(1.0, max(0.0, float(metrics["SUCCEEDED"] + metrics["FAILED"]) / float(metrics["TOTAL"])))
     return 0.0
 

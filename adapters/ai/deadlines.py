@@ -8,8 +8,8 @@ class Deadlines:
     """All in seconds.
 
     `headers` runs from the request until the provider's status line, `first_token` from there until the first event,
-    `idle` from any byte to the next one. `total` covers the whole request, all its attempts together: it limits the
-    caller's `Cancellation`. A stream reports silence every `heartbeat`.
+    `idle` from any byte to the next one. `total` covers all attempts of a request at this provider together: it
+    limits the caller's `Cancellation`. A stream reports silence every `heartbeat`.
     """
 
     connect: float = 5.0

@@ -29,7 +29,7 @@ class Decoder(ABC):
         self.failure: ProviderError | None = None
         """What the stream died of; it is to be raised once the deltas before it are delivered."""
         self.counted: Usage | None = None
-        """The provider's count, as long as no delta has come since."""
+        """The provider's count, of the prompt alone when deltas have come since."""
         self._room = room
         self._seen = 0
 

@@ -17,11 +17,11 @@ Got = TypeVar("Got")
 
 
 def pause(seconds: float, cancellation: Cancellation) -> None:
-    """Sleep, but not longer than until the cancellation. Raises its reason."""
+    """Sleep, but not longer than until the cancellation or the end of the call's time. Raises its reason."""
     woken = Event()
     cancellation.on_cancel(woken.set)
     try:
-        woken.wait(seconds)
+        woken.wait(min(seconds, cancellation.remaining()))
     finally:
         cancellation.on_cancel(None)
     cancellation.check()

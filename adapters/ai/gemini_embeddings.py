@@ -7,6 +7,7 @@ from adapters.ai.conversation import unsupported
 from adapters.ai.gemini_usage import usage_of
 from adapters.ai.gemini_wire import path_of
 from adapters.ai.http_json import JsonCalls
+from adapters.ai.openai_embeddings import check_widths
 from adapters.ai.quirks import EmbeddingRules
 from application.cancellation import Cancellation
 from domain.completion import JsonObject
@@ -35,8 +36,9 @@ class GeminiEmbedder:
             for at in range(0, len(requests), size):
                 batch = requests[at : at + size]
                 answer = self._calls.post(path, {"requests": batch}, cancellation, prompt.request_id)
-                counts.append(usage_of(object_of(answer, "usageMetadata")))
                 vectors += _vectors(answer, len(batch))
+                check_widths(vectors, prompt.dimensions)
+                counts.append(usage_of(object_of(answer, "usageMetadata")))
         except BaseException:
             cancellation.counted = _sum(counts)
             raise

@@ -90,9 +90,7 @@ class _Made:
     def add(self, inputs: Sequence[Input], answer: JsonObject, dimensions: int | None) -> None:
         """Raises UpstreamBadContent."""
         vectors = vectors_of(answer, len(inputs))
-        width = 4 * dimensions if dimensions else len((self.vectors or vectors)[0])
-        if any(len(vector) != width for vector in vectors):
-            raise UpstreamBadContent("The provider's vectors have not all the length that they should have.")
+        check_widths([*self.vectors[:1], *vectors], dimensions)
         self.vectors += vectors
         self.model = text_of(answer, "model")
         usage = prompt_usage_of(answer.get("usage"))
@@ -113,6 +111,13 @@ class _Made:
             return self._counted
         guess = tokens.estimate_messages(as_messages(self._uncounted))
         return replace(self._counted, input=self._counted.input + guess, source=Source.ESTIMATED)
+
+
+def check_widths(vectors: Sequence[bytes], dimensions: int | None) -> None:
+    """Raises UpstreamBadContent unless all are as long as was asked for, or where nothing was, as each other."""
+    width = 4 * dimensions if dimensions else len(vectors[0])
+    if any(len(vector) != width for vector in vectors):
+        raise UpstreamBadContent("The provider's vectors have not all the length that they should have.")
 
 
 def vectors_of(answer: JsonObject, count: int) -> list[bytes]:

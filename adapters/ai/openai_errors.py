@@ -29,6 +29,7 @@ _BY_CODE: dict[str, type[ProviderError]] = {
     "insufficient_quota": UpstreamAuth,
     "invalid_api_key": UpstreamAuth,
     "invalid_request_error": UpstreamRejected,
+    "moderation_blocked": ContentFiltered,
     "overloaded_error": UpstreamOverloaded,
     "rate_limit_exceeded": UpstreamRateLimited,
     "timeout": UpstreamTimeout,

@@ -38,17 +38,20 @@ class OpenAIImages:
         usage = Usage(source=Source.PROVIDER)
         while usage.images < prompt.count:  # those that were made and lost are not bought again
             try:
-                images, counted = self._some(prompt, prompt.count - usage.images, cancellation)
+                items, counted = self._some(prompt, prompt.count - usage.images, cancellation)
+                cancellation.counted = _sum(usage, counted)  # also by who leaves while they are fetched
+                made += those_there(items, lambda item: self._image(item, cancellation))
             except ProviderError:
+                cancellation.counted = usage if made else None
                 if not made:
                     raise
                 break
-            made += images
-            usage = cancellation.counted = _sum(usage, counted)
+            usage = cancellation.counted
             progress(min(1.0, usage.images / prompt.count))
         return Images(made[: prompt.count], usage, prompt.model)
 
-    def _some(self, prompt: ImagePrompt, wanted: int, cancellation: Cancellation) -> tuple[list[MadeImage], Usage]:
+    def _some(self, prompt: ImagePrompt, wanted: int, cancellation: Cancellation) -> tuple[list[JsonObject], Usage]:
+        """What is told of the images, at most as many as are `wanted`, and what the provider counts for all of them."""
         rules = self._rules
         count = 1 if prompt.model.startswith(rules.singly) else min(wanted, rules.per_request)
         answer = self._calls.post(PATH, encode(prompt, count, rules), cancellation, prompt.request_id)
@@ -59,8 +62,7 @@ class OpenAIImages:
                 if items is None
                 else UpstreamBadContent("The provider answered without an image.")
             )
-        images = those_there(items, lambda item: self._image(item, cancellation))
-        return images, usage_of(answer.get("usage"), len(items))
+        return items[:wanted], usage_of(answer.get("usage"), len(items))
 
     def _image(self, item: JsonObject, cancellation: Cancellation) -> MadeImage:
         content, url, revised = item.get("b64_json"), item.get("url"), item.get("revised_prompt")

@@ -101,11 +101,14 @@ class StreamDecoder(Decoder):
             usage = object_of(chunk, self._quirks.usage_within).get("usage")
         if usage is not None:
             self.counted = usage_of(usage)
-            self._usage = self.counted or self._usage
+            if self._usage is None or (self.counted is not None and self.counted.total_tokens):
+                self._usage = self.counted  # zeros take back nothing
         elif delta is None:
             self.unknown += 1
         else:
             self.counted = None
+            if delta.text or delta.reasoning:
+                self._usage = None  # it was the count of what came before
         if not self._model:
             self._model = text_of(chunk, "model")
             self._extra = extra_of(chunk)

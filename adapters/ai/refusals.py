@@ -36,7 +36,9 @@ _HIDDEN = "***"
 _SHORTEST_KEY = 8
 """A shorter one would be found inside innocent words."""
 _TELLING = 5
-"""So much of a key says more than its usual prefix."""
+"""So much of the beginning of a key says more than its usual prefix."""
+_PART = 10
+"""So much from anywhere in a key is a part of it and no word."""
 _REDIRECTION = 3
 _CLIENT_ERROR = 4
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
@@ -119,17 +121,27 @@ def discreet(keys: Sequence[str]) -> Iterator[None]:
 
 
 def _without(text: str, keys: Sequence[str]) -> str:
-    """Also without the beginning of a key where the text was cut."""
+    """Also without parts of a key, whose rest may be hidden already, and without its beginning where a text was cut."""
     for key in keys:
         if len(key) < _SHORTEST_KEY:
             continue
-        text = text.replace(key, _HIDDEN)
+        text = _without_parts(text.replace(key, _HIDDEN), key.lower())
         whole = text.rstrip("…")
         for length in range(len(key) - 1, _TELLING - 1, -1):
             if whole.endswith(key[:length]):
                 text = whole[:-length] + _HIDDEN
                 break
     return text
+
+
+def _without_parts(text: str, key: str) -> str:
+    """`key` in small letters: that it is written otherwise does not help whoever reads it to guess it."""
+    kept, end = "", 0
+    for at in range(len(text) - _PART + 1):
+        if text[at : at + _PART].lower() in key:
+            kept += "" if kept and at <= end else text[end:at] + _HIDDEN
+            end = at + _PART
+    return kept + text[end:]
 
 
 def seconds_to_wait(header: str | None, default: int | None, now: Callable[[], datetime] | None = None) -> int | None:

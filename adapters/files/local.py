@@ -22,7 +22,7 @@ PIECE = 64 << 10
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _UNFINISHED = ".part"
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _SPARE = 16 << 20
 """Bytes that are left to others on a disk."""
 _AT_ONCE = 4
@@ -73,10 +73,10 @@ class LocalBlobs:
                     yield path.name
 
     def require_room(self, size: int) -> None:
-        """There may be less when it comes to writing; `put` tells then."""
+        """Nor where nothing can be written. There may be less when it comes to writing; `put` tells then."""
         self._make(self._folder)
         found = os.statvfs(self._folder)
-        if found.f_bavail * found.f_frsize < size + _SPARE:
+        if found.f_bavail * found.f_frsize < size + _SPARE or not os.access(self._folder, os.W_OK):
             raise StorageFull
 
     def _place(self, blob: str) -> Path:

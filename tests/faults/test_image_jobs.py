@@ -40,6 +40,24 @@ try:
 except StorageFull as error:
     print(error.code, [path.name for path in folder.rglob("*") if path.is_file()])
 """
+READ_ONLY = """
+import os, sys
+from pathlib import Path
+from adapters.files.local import LocalBlobs
+from domain.errors import StorageFull
+os.chdir(sys.argv[1])
+folder = Path("files")
+blobs = LocalBlobs(folder)
+blobs.require_room(1)
+folder.chmod(0o500)
+os.chmod(".", 0o711)
+if os.geteuid() == 0:
+    os.setuid(65534)
+try:
+    blobs.require_room(1)
+except StorageFull as error:
+    print(error.code)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +165,11 @@ def test_what_has_no_room_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
     )
 
     assert done.stdout.strip() == "storage_full []"
+
+
+def test_nothing_is_bought_where_nothing_can_be_written(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONLY, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stdout.strip() == "storage_full"

@@ -42,7 +42,17 @@ try = ["first/context-length", "second/ok"]
 
 [routes.cut]
 try = ["first/rst-after-3", "second/ok"]
+
+[routes.patient]
+try = ["second/503-in-1", "first/slow-200ms"]
+
+[routes.impatient]
+try = ["second/ttfb-30", "first/ok"]
+
+[providers.second.deadlines]
+total = 1.5
 """
+"""What is `silent` takes longer than the second one may have in all; its time begins when it is asked."""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +66,16 @@ def routed(running: Scene, provider: ScriptedProvider) -> Scene:
     """One for all tests: what breaks or rests here disturbs none of them."""
     provider.forget()
     return running
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("route", ["patient", "impatient"])
+def test_the_time_that_one_provider_may_take_is_not_that_of_another(routed: Scene, route: str, streamed: bool) -> None:
+    reply = routed.ask(route, stream=streamed)
+
+    assert reply.status == 200
+    assert b"word5" in reply.raw
+    assert b"upstream_total_timeout" not in reply.raw
 
 
 @pytest.mark.parametrize("streamed", [False, True])

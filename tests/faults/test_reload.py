@@ -256,3 +256,14 @@ def test_default_limits_and_prices_are_reloaded(running: Reloaded) -> None:
     within(10, priced, "the price")
     answer = Caller(running.gateway.port).bearing(running.gateway.key).get("/models")
     assert answer.headers["x-ratelimit-limit-requests"] == "70123"
+
+
+def test_keys_and_prices_can_be_entered_for_a_provider_that_came_with_the_file(running: Reloaded) -> None:
+    running.write(f'[providers.late]\nbase_url = "{running.provider.base_url}"\n')
+    running.hang_up()
+    within(10, lambda: running.all_answer("late/ok"), "the provider")
+    key = {"provider": "late", "name": "entered", "secret": "sk-entered-4417"}
+    price = {"model": "late/ok", "input": 1, "output": 2}
+
+    assert running.gateway.call("POST", "/admin/providers/credentials", key)[0] == 201
+    assert running.gateway.call("POST", "/admin/prices", price)[0] == 201

@@ -241,6 +241,15 @@ def test_no_credential_goes_to_the_place_of_a_result(openai, upstream):
     assert KEY not in str(fetch)
 
 
+def test_no_more_results_are_fetched_than_were_ordered(openai, dashscope, upstream):
+    for maker, model in ((openai, "picture-many-50"), (dashscope, "task-many")):
+        upstream.forget()
+        images, _ = made(maker, model, 2)
+
+        fetched = [fetch for fetch in upstream.told()["fetches"] if "/results/" in fetch["path"]]
+        assert (len(images.images), len(fetched)) == (2, 2)
+
+
 @pytest.mark.parametrize("name", LOST)
 def test_a_result_that_is_no_image_or_is_out_of_bounds_is_lost(openai, upstream, name):
     upstream.forget()
@@ -322,7 +331,8 @@ def test_those_that_could_not_be_made_are_not_paid(dashscope):
         ("task-failed", provider_errors.UpstreamFailed),
         ("task-inspected", provider_errors.ContentFiltered),
         ("task-canceled", provider_errors.UpstreamFailed),
-        ("task-unknown", provider_errors.UpstreamFailed),
+        ("task-unknown", provider_errors.UpstreamResultLost),
+        ("task-odd", provider_errors.UpstreamResultLost),
         ("task-empty", provider_errors.UpstreamResultLost),
         ("task-lost", provider_errors.UpstreamResultLost),
         ("task-nameless", provider_errors.UpstreamBadJson),
@@ -333,9 +343,11 @@ def test_those_that_could_not_be_made_are_not_paid(dashscope):
 def test_a_task_that_fails_is_made_once_and_owed_by_nobody(dashscope, upstream, model, error):
     upstream.forget()
     cancellation = a_cancellation()
-    with pytest.raises(error):
+    with pytest.raises(error) as raised:
         dashscope.make(ImagePrompt(model, "a cat", 2), cancellation, lambda _: None)
 
+    if error is provider_errors.UpstreamResultLost:
+        assert not raised.value.retryable, "it may have been made, and would be bought twice"
     assert len(upstream.bills()) == 1
     assert cancellation.counted is None
 

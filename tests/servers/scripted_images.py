@@ -3,15 +3,16 @@
 `/images/generations`: `picture` (base64, or what `response_format` says), `picture-url`, `picture-tokens` (counts
 them), `picture-slow-2` (seconds), `picture-none`, `picture-garbled`, `picture-partly` (the first of several is lost),
 `picture-second-fails` (only the first request is served), `picture-noise-3` (megabytes that no packing makes less),
-`400`, `500`, `429-ra-2` … With `batch_size` in the request the answer has the shape of those who call it so.
+`picture-many-50` (so many, at addresses, whatever was ordered), `400`, `500`, `429-ra-2` … With `batch_size` in the
+request the answer has the shape of those who call it so.
 
 Results at an address, named after what is there: `picture-at-svg`, `-html`, `-lying` (SVG that claims to be PNG),
 `-huge`, `-long` (says that it is huge), `-redirect`, `-expired`, `-gzip`, `-cut`, `-elsewhere` (another port of this
-machine), `-metadata`, `-file`, `-nowhere`; `-jpeg`, `-gif` and `-webp` are good.
+machine), `-metadata`, `-file`, `-nowhere`, `-drip` (a byte each 0.1 s); `-jpeg`, `-gif` and `-webp` are good.
 
 Tasks: `task` (pending, running twice, done), `task-soon` (pending, done), `task-partly`, `task-failed`,
-`task-inspected`, `task-canceled`, `task-unknown`, `task-blind` (two answers are lost), `task-lost` (all are),
-`task-forever`, `task-empty`, `task-nameless`, `task-at-expired` …
+`task-inspected`, `task-canceled`, `task-unknown`, `task-odd`, `task-blind` (two answers are lost), `task-lost` (all
+are), `task-forever`, `task-empty`, `task-nameless`, `task-many` (50 results), `task-at-expired` …
 """
 
 import gzip
@@ -83,6 +84,8 @@ class Images:
     def _images(self, bill: Bill, script: Script) -> Body:
         payload = bill.payload
         count = payload.get("n") or payload.get("batch_size") or 1
+        if script.name == "picture-many":
+            count = int(script.number(50))
         items = [self._item(payload, script, number) for number in range(0 if script.name == "picture-none" else count)]
         if "batch_size" in payload:
             return {"images": items, "data": items, "timings": {"inference": 0.5}, "seed": 7}
@@ -104,7 +107,7 @@ class Images:
             return {"url": self._address("expired")}
         if script.name.startswith("picture-at-"):
             return {"url": self._address(script.name.removeprefix("picture-at-"))}
-        if script.name == "picture-url" or "batch_size" in payload:
+        if script.name in {"picture-url", "picture-many"} or "batch_size" in payload:
             return {"url": self._address("png")}
         noise = urandom(int(script.number(3)) << 20) if script.name == "picture-noise" else b""
         return {"b64_json": b64encode(PICTURE + noise).decode(), "revised_prompt": f"{payload['prompt']}, in oil"}
@@ -148,12 +151,16 @@ class Images:
             "task-inspected": {"task_status": "FAILED", "code": "DataInspectionFailed", "message": "Not this."},
             "task-canceled": {"task_status": "CANCELED"},
             "task-unknown": {"task_status": "UNKNOWN"},
+            "task-odd": {"task_status": ["RUNNING"]},
             "task-empty": {"task_status": "SUCCEEDED", "results": []},
         }
         if model in failed:
             return {"output": failed[model]}
         name = model.partition("-at-")[2] or "png"
-        results: list[Body] = [{"url": self._address(name), "actual_prompt": "in oil"} for _ in range(count)]
+        results: list[Body] = [
+            {"url": self._address(name), "actual_prompt": "in oil"}
+            for _ in range(50 if model == "task-many" else count)
+        ]
         made = count
         if model == "task-partly":
             results[0], made = {"code": "InternalError.Timeout", "message": "Too slow."}, count - 1
@@ -172,6 +179,7 @@ class Images:
             "expired": lambda: line.whole(403, b"<Error>Expired</Error>", content_type="application/xml"),
             "gzip": lambda: line.whole(200, gzip.compress(PICTURE), "Content-Encoding: gzip", content_type="image/png"),
             "cut": lambda: self._cut(line),
+            "drip": lambda: self._drip(line),
         }
         act = acts.get(name)
         if act is not None:
@@ -190,3 +198,9 @@ class Images:
         line.head(200, "image/png", length=len(PICTURE))
         line.send(PICTURE[:20])
         line.close()
+
+    def _drip(self, line: Line) -> None:
+        line.head(200, "image/png", length=len(PICTURE))
+        for byte in PICTURE:
+            line.send(bytes([byte]))
+            line.pause(0.1)

@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import dataclass, field, replace
 
+import gevent
 import pytest
 
 from adapters.ai.echo import EchoEmbedder
@@ -203,3 +204,11 @@ def test_numbers_of_full_precision_survive(site, embedder):
     assert packed(digits) == base64.b64decode(encoded)
     assert len(digits) == 8
     assert json.loads(json.dumps(digits)) == digits
+
+
+def test_others_have_their_turn_while_many_vectors_are_written(site, embedder):
+    turns: list[int] = []
+    gevent.spawn(lambda: [(turns.append(at), gevent.sleep(0)) for at in range(100)])
+
+    assert len(site.post(URL, {**ASKED, "input": ["a"] * 640}).json["data"]) == 640
+    assert len(turns) >= 40

@@ -11,7 +11,7 @@ from application.facts import LimiterFailed, LimitHit
 from domain.completion import ModelCard
 from domain.errors import BudgetExceeded, DatabaseBusy, ModelUnpriced, RateLimited
 from domain.limits import Bound, Budget, Hold, Kind, Limits, Unit, Window
-from domain.usage import NANO
+from domain.usage import NANO, Price, PriceBook
 from domain.user import Role
 from tests.builders import NOW, a_principal
 from tests.world import World
@@ -188,6 +188,15 @@ def test_exactly_as_many_calls_are_let_in_as_the_budget_has_room_for(world: Worl
             refused += 1
 
     assert (refused, held(world)) == (97, 300)
+
+
+def test_what_a_prompt_costs_to_cache_and_an_answer_to_think_is_reserved(world: World):
+    price = Price(1_000_000, 2_000_000, cached_input=100_000, cache_write=2_000_000, reasoning=8_000_000)
+    world.prices.book = PriceBook("v2", {"acme/large": price})
+
+    admit(world, a_bound(budgets=(DAY,)))
+
+    assert held(world) == 50 * 2 + 25 * 8
 
 
 @pytest.mark.parametrize(

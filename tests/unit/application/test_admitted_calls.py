@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
+from application.admission import DEFAULT_OUTPUT
 from application.chat import ChatOrder
 from application.completions import CompletionOrder
 from application.generation import Generation
-from application.model_ports import plan_of
+from application.model_ports import Choice, Plan, plan_of
 from application.order import Order
 from application.ports import Share
+from domain.completion import ModelCard
 from domain.errors import (
     AccountingUnavailable,
     BudgetExceeded,
@@ -229,6 +232,16 @@ def test_whatever_the_provider_reads_counts_as_prompt(world: World, option: str)
     )
 
     assert world.journal.opened[0].prompt_tokens > PROMPT_TOKENS + 1_000
+
+
+def test_what_is_reserved_is_enough_for_the_longest_answer_of_all_that_may_come_to_answer(world: World):
+    short = replace(a_deployment(world.model), card=ModelCard("large", max_output=10))
+    plan = Plan("both", (Choice(short), Choice(a_deployment(world.model, "acme/small"), 1)))
+    world.prices.book = PriceBook("v2", dict.fromkeys(("acme/large", "acme/small"), Price(1_000_000, 2_000_000)))
+
+    world.generations.open(Order(a_caller(), plan, "both", MESSAGES, {}), world.call())
+
+    assert standing(world).reserved == PROMPT_TOKENS + 2 * DEFAULT_OUTPUT
 
 
 def test_a_call_is_billed_by_the_prices_it_began_with(world: World):

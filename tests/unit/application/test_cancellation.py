@@ -90,6 +90,33 @@ def test_a_limit_counts_from_the_beginning_and_only_shortens():
     assert cancellation.remaining() == 20
 
 
+def test_a_limit_is_of_one_provider_and_the_next_has_its_own_from_the_moment_it_is_asked():
+    clock = FrozenClock()
+    cancellation = Cancellation(600, clock.monotonic)
+    cancellation.limit(30)
+    clock.advance(40)
+    assert (cancellation.remaining(), cancellation.is_over) == (0, False)
+
+    cancellation.pass_on()
+    assert cancellation.remaining() == 560
+    cancellation.limit(30)
+    assert cancellation.remaining() == 30
+
+    clock.advance(560)
+    cancellation.pass_on()
+    assert (cancellation.remaining(), cancellation.is_over) == (0, True)
+
+
+def test_who_has_to_hurry_gets_no_more_time_from_another_provider():
+    clock = FrozenClock()
+    cancellation = Cancellation(600, clock.monotonic)
+    cancellation.hurry(5)
+
+    cancellation.pass_on()
+
+    assert cancellation.remaining() == 5
+
+
 def test_a_client_that_leaves_cancels_nothing_that_is_billed_anyway():
     cancellation, woken = Cancellation(600, FrozenClock().monotonic), []
     cancellation.on_cancel(lambda: woken.append(True))

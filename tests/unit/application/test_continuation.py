@@ -44,7 +44,8 @@ class Scene:
 
     def __init__(self, *scripts: Any, able: str = "bcdef", continues: bool = True) -> None:
         self.models = [ScriptedModel(*script) for script in scripts]
-        self.cancellation = Cancellation(600, FrozenClock().monotonic)
+        self.clock = FrozenClock()
+        self.cancellation = Cancellation(600, self.clock.monotonic)
         choices = []
         for name, model in zip("abcdef", self.models, strict=False):
             deployment = a_deployment(_Noting(name, model), f"{name}/x")
@@ -219,7 +220,7 @@ def test_when_nobody_can_go_on_the_cut_is_told():
 
 
 def test_when_the_time_is_over_nobody_else_is_asked():
-    scene = Scene(("Once", UpstreamReset()), (UpstreamTotalTimeout(),), (" upon",))
+    scene = Scene(("Once", UpstreamReset()), (lambda: scene.clock.advance(601), " late"), (" upon",))
 
     with pytest.raises(UpstreamReset):
         scene.read()
@@ -247,7 +248,7 @@ def test_who_was_cut_is_billed_for_its_piece_as_it_counted():
     assert scene.bills() == [("a", a_usage(input=10, output=4)), ("b", None)]
 
 
-@pytest.mark.parametrize("counted", [None, Usage(input=10, source=Source.PROVIDER)])
+@pytest.mark.parametrize("counted", [None, Usage(source=Source.PROVIDER)])
 def test_without_a_count_its_piece_is_estimated(counted):
     holder: list[Cancellation] = []
     scene = Scene(("Once upon", counting(counted, holder), UpstreamReset()), (" a time",))

@@ -29,7 +29,7 @@ from tests.fakes import FrozenClock, ScriptedModel
 
 PASSED_ON = [
     *(UpstreamReset, UpstreamTimeout, UpstreamFailed, UpstreamOverloaded, UpstreamRateLimited, UpstreamAuth),
-    *(MaxOutputExceeded, CircuitOpen),
+    *(MaxOutputExceeded, CircuitOpen, UpstreamTotalTimeout),
 ]
 
 
@@ -55,7 +55,8 @@ class Scene:
         }
         self.fields = fields
         self.hints: frozenset[str] = frozenset()
-        self.cancellation = Cancellation(600, FrozenClock().monotonic)
+        self.clock = FrozenClock()
+        self.cancellation = Cancellation(600, self.clock.monotonic)
 
     def change(self, id_: str, **fields: Any) -> "Scene":
         self.at[id_] = replace(self.at[id_], **fields)
@@ -98,13 +99,28 @@ def test_after_a_failure_the_next_one_is_asked(error, streamed):
 
 
 @both
-@pytest.mark.parametrize(
-    "error", [UpstreamRejected, UpstreamTotalTimeout, ContentFiltered, UnsupportedParameter, ClientGone]
-)
+@pytest.mark.parametrize("error", [UpstreamRejected, ContentFiltered, UnsupportedParameter, ClientGone])
 def test_what_another_one_would_not_do_better_is_final(error, streamed):
     scene = Scene((error(),), ("pong",))
 
     with pytest.raises(error):
+        scene.ask(streamed=streamed)
+    assert scene.asked() == ["a/x"]
+
+
+@both
+def test_the_limit_of_one_that_failed_does_not_cut_the_next(streamed):
+    scene = Scene((lambda: scene.cancellation.limit(30), lambda: scene.clock.advance(40), "late"), ("pong",))
+
+    assert scene.ask(streamed=streamed) == "pong"
+    assert scene.cancellation.remaining() == 560
+
+
+@both
+def test_when_the_time_of_the_request_is_over_nobody_else_is_asked(streamed):
+    scene = Scene((lambda: scene.clock.advance(601), "late"), ("pong",))
+
+    with pytest.raises(UpstreamTotalTimeout):
         scene.ask(streamed=streamed)
     assert scene.asked() == ["a/x"]
 
@@ -169,6 +185,15 @@ def test_when_none_passes_the_first_is_told():
     with pytest.raises(UpstreamTimeout) as caught:
         Scene((UpstreamTimeout(),), (UpstreamAuth(),)).ask()
     assert caught.value.provider == "a"
+
+
+def test_when_all_are_limited_or_open_the_shortest_wait_is_told():
+    limited = [(UpstreamRateLimited(retry_after=seconds),) for seconds in (116, 3)]
+    scene = Scene(limited[0], (CircuitOpen(retry_after=30),), limited[1])
+
+    with pytest.raises(UpstreamRateLimited) as caught:
+        scene.ask()
+    assert (caught.value.retry_after, caught.value.provider) == (3, "c")
 
 
 def test_when_all_are_open_the_shortest_wait_is_told():
@@ -338,18 +363,20 @@ def a_counted(*errors: ParleyError, **fields: Any) -> Scene:
     return scene
 
 
-def test_a_prompt_that_was_counted_and_blocked_is_given_to_whoever_takes_such():
+@both
+def test_a_prompt_that_was_counted_and_blocked_is_given_to_whoever_takes_such(streamed):
     scene = a_counted(ContentFiltered(), instead={"content_filter": ("b/x",)})
 
-    assert scene.ask() == "pong"
+    assert scene.ask(streamed=streamed) == "pong"
     assert scene.cancellation.counted is None, "who answers is billed for itself"
 
 
-def test_the_count_of_a_blocked_prompt_stays_for_the_bill_when_nobody_takes_it():
+@both
+def test_the_count_of_a_blocked_prompt_stays_for_the_bill_when_nobody_takes_it(streamed):
     scene = a_counted(ContentFiltered())
 
     with pytest.raises(ContentFiltered):
-        scene.ask()
+        scene.ask(streamed=streamed)
     assert scene.cancellation.counted == Usage(input=9)
 
 

@@ -179,6 +179,24 @@ def test_what_a_guardrail_takes_out_never_reaches_the_provider(world, service, e
     assert list(embedder.prompts[0].inputs) == [MASK, "two"]
 
 
+def test_what_a_guardrail_takes_out_of_the_user_never_reaches_the_provider_either(world, service, embedder):
+    world.guardrails.use([a_rule(Action.MASK)])
+
+    embed(world, service, user="one")
+    embed(world, service, user="two")
+
+    assert [prompt.user for prompt in embedder.prompts] == [MASK, "two"]
+
+
+def test_inputs_are_looked_at_each_for_itself(world, service, embedder):
+    find = lambda text: [Span(at, at + 6)] if (at := text.find("onetwo")) >= 0 else []  # noqa: E731 - a matcher
+    world.guardrails.use([Rule("no-one", find, Action.BLOCK, frozenset({Side.INPUT}))])
+
+    embed(world, service, inputs=["one", "two"])
+
+    assert list(embedder.prompts[0].inputs) == ["one", "two"]
+
+
 def test_tokens_cannot_be_looked_at_so_that_a_closed_rule_blocks_them(world, service, embedder):
     world.guardrails.use([a_rule(Action.NOTE)])
 

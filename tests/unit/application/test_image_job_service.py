@@ -21,6 +21,7 @@ from domain.provider_errors import UpstreamFailed
 from domain.usage import Price, PriceBook, Source, Usage
 from domain.user import Scope
 from tests.builders import a_principal, a_settled, an_entry
+from tests.contracts.files import a_file
 from tests.world import World
 
 ORDER = ImageOrder("acme/large", "a cat", count=2)
@@ -386,6 +387,19 @@ def test_a_job_whose_worker_was_killed_fails_and_is_never_made_again(world: Worl
     )
     assert world.image_jobs.sweep() == 0
     assert (world.painter.prompts, world.spawned.waiting) == ([], [])
+
+
+def test_what_was_kept_before_the_worker_was_killed_is_the_jobs_and_not_called_gone(world: World):
+    job = lost(world)
+    with world.begin() as work:
+        work.files.add(a_file(user_id=job.user_id, request_id=job.request_id))
+    settle(world, state=State.ABANDONED)
+
+    world.image_jobs.sweep()
+
+    found = view(world, job)
+    assert len(found.files) == 1
+    assert found.job.error.message == "The worker that made these images is gone. Whatever it had kept is in the files."
 
 
 def test_a_job_that_the_ledger_calls_failed_has_failed_of_the_same(world: World):

@@ -1,5 +1,6 @@
 """Images made while the caller waits: whatever happens, nobody pays for what nobody can get."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
 
@@ -7,9 +8,11 @@ import pytest
 
 from application.guardrails import Rule
 from application.images import ImageOrder
+from application.model_ports import Choice, Plan
 from domain.completion import ModelCard
 from domain.errors import (
     ClientGone,
+    DatabaseBusy,
     Forbidden,
     GuardrailBlocked,
     KeyRevoked,
@@ -84,13 +87,16 @@ def test_what_nobody_counted_is_counted_by_its_images(world: World):
     assert make(world, count=2).usage == Usage(images=2, source=Source.ESTIMATED)
 
 
-def test_a_budget_holds_what_the_images_may_cost(world: World):
-    world.models = MemoryModels(
-        replace(a_deployment(ScriptedModel()), images=world.painter, card=ModelCard("large", None, 6_240, ("images",)))
-    )
-    studio = replace(world.studio, router=replace(world.router, models=world.models))
+def test_a_budget_holds_what_the_images_may_cost_whoever_makes_them(world: World):
+    painters = [
+        replace(a_deployment(ScriptedModel(), id_), images=world.painter, card=ModelCard("x", None, most, ("images",)))
+        for id_, most in (("acme/small", None), ("acme/large", 6_240))
+    ]
+    models = MemoryModels(*painters)
+    models.named["both"] = Plan("both", tuple(Choice(at, tier) for tier, at in enumerate(painters)))
+    studio = replace(world.studio, router=replace(world.router, models=models))
 
-    order = studio.order(a_principal(), ImageOrder("acme/large", "a cat", count=2))
+    order = studio.order(a_principal(), ImageOrder("both", "a cat", count=2))
 
     assert (order.images, order.output_tokens) == (2, 12_480)
 
@@ -157,6 +163,30 @@ def test_what_cannot_be_kept_is_not_charged(world: World):
     assert world.begin.rows.files == {}
 
 
+class Busy:
+    """A store that is so many times, once somebody was asked for images."""
+
+    def __init__(self, world: World, times: int) -> None:
+        self.world, self.times = world, times
+
+    def __call__(self):
+        if self.times and self.world.painter.prompts:
+            self.times -= 1
+            raise DatabaseBusy
+        return self.world.begin()
+
+
+@pytest.mark.parametrize(("times", "kept"), [(2, 2), (3, 0)])
+def test_images_that_were_bought_are_not_given_up_for_a_busy_store(world: World, times: int, kept: int):
+    world.images = replace(world.images, studio=replace(world.studio, begin=Busy(world, times)))
+
+    with nullcontext() if kept else pytest.raises(DatabaseBusy):
+        assert len(make(world, count=2).result.images) == kept
+
+    assert len(world.begin.rows.files) == kept
+    assert len(world.painter.prompts) == 1
+
+
 @pytest.mark.parametrize("gone", ["erased", "unknown"])
 def test_who_was_erased_meanwhile_gets_no_new_files(world: World, gone: str):
     def erase():
@@ -191,6 +221,16 @@ def test_a_guardrail_is_asked_like_for_chat(world: World):
     assert [(prompt.text, prompt.options) for prompt in world.painter.prompts] == [
         (f"my {MASK}", {"quality": f"no {MASK}"})
     ]
+
+
+def test_what_a_guardrail_takes_out_of_the_user_never_reaches_the_provider(world: World):
+    world.guardrails.use(
+        [Rule("people", lambda text: [Span(0, 3)] if text == "ada" else [], Action.MASK, frozenset(Side))]
+    )
+
+    make(world, user="ada", options={"quality": "high"})
+
+    assert [(prompt.user, prompt.options) for prompt in world.painter.prompts] == [(MASK, {"quality": "high"})]
 
 
 def no_cats(action: Action):

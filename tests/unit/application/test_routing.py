@@ -279,6 +279,16 @@ def test_when_nobody_offers_it_the_first_provider_is_named():
     assert caught.value.param == "model"
 
 
+def test_who_may_not_use_a_model_hears_no_other_name_of_it_than_his_own():
+    bare = a_plan(at("a/x"))
+    router = Router(Named({"x": replace(bare, name="a/x")}), lambda: 0.0)
+
+    with pytest.raises(ModelNotAllowed) as caught:
+        router.plan(a_principal(models=("c/x",)), ("x",), {})
+
+    assert "a/x" not in caught.value.message
+
+
 def test_rights_count_for_it_as_well():
     router = a_router(a_plan(at("a/x", embedder=Vectors())))
 

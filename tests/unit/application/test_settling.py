@@ -15,7 +15,15 @@ from application.stream import Stream
 from domain.completion import Completion, Delta, ModelCard
 from domain.errors import AccountingUnavailable, ClientGone, ServerShuttingDown, StoppedByUser
 from domain.ledger import Kind, State
-from domain.provider_errors import ContextLengthExceeded, UpstreamReset, UpstreamTotalTimeout, UpstreamTruncated
+from domain.provider_errors import (
+    ContentFiltered,
+    ContextLengthExceeded,
+    ProviderError,
+    UpstreamRejected,
+    UpstreamReset,
+    UpstreamTotalTimeout,
+    UpstreamTruncated,
+)
 from domain.tokens import METHOD
 from domain.usage import Source, Usage
 from tests.builders import a_deployment, a_principal
@@ -149,6 +157,47 @@ def test_hidden_output_is_estimated_as_well():
     drain(stream(world))
 
     assert settled(world).entries[-1].usage.output == (40 + 16 + 40) // 4 + 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"tool_calls": [{"index": 0, "type": "custom", "custom": {"input": "a" * 40}}]},
+        {"function_call": {"arguments": "a" * 40}},
+        {"audio": {"transcript": "a" * 40}},
+    ],
+    ids=str,
+)
+def test_whatever_form_an_answer_has_its_client_does_not_get_it_for_nothing(said: dict):
+    world = World(ScriptedModel(Delta([{"index": 0, "delta": said}]), "never read"))
+    running = stream(world)
+
+    next(iter(running))
+    running.close()
+
+    final = settled(world).entries[-1]
+    assert (final.state, final.usage.output, final.charged) == (State.PARTIAL, 11, PROMPT_TOKENS + 2 * 11)
+
+
+def test_all_that_is_said_at_once_is_estimated():
+    called = {"content": "a" * 40, "tool_calls": [{"index": 0, "function": {"arguments": "b" * 40}}]}
+    thoughts = [{"index": at, "delta": {"reasoning_content": "c" * 40}} for at in range(2)]
+    spoken = [Delta([{"index": 0, "delta": called}], text="a" * 40), Delta(thoughts, reasoning="c" * 40)]
+    world = World(ScriptedModel(*spoken, Completion("", "stop", None)))
+
+    drain(stream(world))
+
+    assert settled(world).entries[-1].usage.output == 4 * 40 // 4 + 1
+
+
+@pytest.mark.parametrize("call", [{"function": {"name": "now", "arguments": ""}}, {"custom": {"name": "now"}}], ids=str)
+def test_a_call_of_a_tool_without_arguments_is_no_empty_answer(call: dict):
+    delta = Delta([{"index": 0, "delta": {"tool_calls": [{"index": 0, **call}]}}])
+    world = World(ScriptedModel(delta, Completion("", "tool_calls", None)))
+
+    drain(stream(world))
+
+    assert settled(world).entries[-1].usage == Usage(input=PROMPT_TOKENS, output=1, source=Source.ESTIMATED)
 
 
 def test_time_is_measured_from_the_open_to_the_end():
@@ -503,3 +552,22 @@ def test_a_count_that_denies_the_output_is_not_believed():
     final = cut_after_counting(Usage(source=Source.PROVIDER)).entries[-1]
 
     assert final.usage == Usage(input=PROMPT_TOKENS, output=11, source=Source.ESTIMATED)
+
+
+@pytest.mark.parametrize(
+    ("error", "usage", "charged"),
+    [(ContentFiltered(), Usage(input=100, source=Source.PROVIDER), 100), (UpstreamRejected(), Usage(), 0)],
+    ids=["blocked", "rejected"],
+)
+def test_a_prompt_that_was_counted_and_blocked_is_paid_and_one_that_was_refused_is_not(
+    error: ProviderError, usage: Usage, charged: int
+):
+    def count() -> None:
+        world.model.cancellations[0].counted = Usage(input=100, source=Source.PROVIDER)
+
+    world = World(ScriptedModel(count, error))
+    with pytest.raises(type(error)):
+        drain(stream(world))
+
+    final = settled(world).entries[-1]
+    assert (final.usage, final.charged) == (usage, charged)

@@ -51,8 +51,20 @@ def test_whatever_a_model_reads_of_a_message_is_a_text(said: dict[str, Any]):
     assert texts.message({"role": "user", **said}, change) == {"role": "user", **shown}
 
 
-def test_a_document_of_plain_text_is_a_text():
-    assert texts.message({"content": [a_file(SECRET)]}, change) == {"content": [a_file(GONE)]}
+@pytest.mark.parametrize("kind", ["text/plain", "TEXT/markdown", " text/plain", "text/plain;charset=utf-8;name=a,b"])
+def test_a_document_of_plain_text_is_a_text(kind: str):
+    head = f"data:{kind};base64"
+
+    assert texts.message({"content": [a_file(SECRET, head)]}, change) == {"content": [a_file(GONE, head)]}
+
+
+def test_a_document_of_text_is_looked_at_although_a_letter_of_it_is_broken():
+    broken = base64.b64encode(b"\xff" + SECRET.encode()).decode()
+    said = {
+        "content": [{"type": "file", "file": {"filename": "a.txt", "file_data": f"data:text/plain;base64,{broken}"}}]
+    }
+
+    assert texts.message(said, change) == {"content": [a_file(f"\ufffd{GONE}")]}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +75,7 @@ def test_a_document_of_plain_text_is_a_text():
         {"content": [a_file(SECRET, "data:application/pdf;base64")]},
         {"content": [{"file": {"file_data": f"data:text/plain;base64,{SECRET}"}}]},
         {"content": [{"file": {"file_data": "data:text/plain;base64,/////w=="}}]},
+        {"content": [{"file": {"file_data": "data:text/plain;base64,abcde"}}]},
         {"tool_call_id": SECRET, "tool_calls": [{"id": SECRET}]},
         {"reasoning_details": [{"type": "redacted_thinking", "data": SECRET}]},
     ],
@@ -84,6 +97,12 @@ def test_what_is_escaped_in_the_arguments_of_a_tool_is_found_as_it_reads():
     arguments = texts.message(said, change)["tool_calls"][0]["function"]["arguments"]
 
     assert json.loads(arguments) == {"mail": GONE}
+
+
+def test_what_is_escaped_in_arguments_that_are_no_json_is_found_as_well():
+    said = {"function_call": {"arguments": '{"mail": "\\u0074ok-12345'}}
+
+    assert texts.message(said, change) == {"function_call": {"arguments": f'{{"mail": "{GONE}'}}
 
 
 @pytest.mark.parametrize("arguments", ['{"half": "\\u00', "\\" + "[" * 100_000, '"\\n"'])

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.tokens import TokenMeter, estimate_messages, estimate_prompt, estimate_text, estimated
-from domain.usage import Source
+from domain.tokens import TokenMeter, estimate_messages, estimate_prompt, estimate_text, estimated, owed_so_far
+from domain.usage import Source, Usage
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,21 @@ def test_tool_definitions_count_as_the_text_they_are():
 
     assert estimate_prompt(messages) == estimate_prompt(messages, []) == 6
     assert estimate_prompt(messages, [{"type": "function"}]) > 6
+
+
+@pytest.mark.parametrize(
+    ("counted", "owed"),
+    [
+        (None, Usage(input=6, output=11, source=Source.ESTIMATED)),
+        (Usage(source=Source.PROVIDER), Usage(input=6, output=11, source=Source.ESTIMATED)),
+        (
+            Usage(input=7, cached_input=900, cache_write=50, source=Source.PROVIDER),
+            Usage(input=7, cached_input=900, cache_write=50, output=11, source=Source.ESTIMATED),
+        ),
+        (Usage(input=7, output=3, source=Source.PROVIDER), Usage(input=7, output=3, source=Source.PROVIDER)),
+        (Usage(input=7, reasoning=3, source=Source.PROVIDER), Usage(input=7, reasoning=3, source=Source.PROVIDER)),
+    ],
+    ids=["nothing", "zeros", "the prompt", "all", "thoughts"],
+)
+def test_of_a_cut_answer_what_is_not_counted_is_estimated(counted: Usage | None, owed: Usage):
+    assert owed_so_far(counted, 6, 11) == owed

@@ -55,6 +55,16 @@ def test_more_tokens_never_cost_less(price: Price, usage: Usage):
     assert price.cost(more) >= price.cost(usage) >= 0
 
 
+@given(prices, usages)
+def test_no_classes_of_tokens_cost_more_than_the_dearest(price: Price, usage: Usage):
+    most = PriceBook("v1", {"acme/large": price}).cost_at_most(
+        "acme/large", Usage(input=usage.prompt_tokens, output=usage.completion_tokens)
+    )
+
+    assert most is not None
+    assert most >= price.cost(usage)
+
+
 @pytest.mark.parametrize(("tokens_in", "nanos"), [(499_999, 0), (500_000, 1), (1_499_999, 1), (1_500_000, 2)])
 def test_half_a_nano_unit_rounds_up(tokens_in: int, nanos: int):
     assert Price(input=1, output=0).cost(Usage(input=tokens_in)) == nanos
@@ -86,6 +96,12 @@ def test_a_price_list_in_units_per_million_tokens_comes_out_in_nano_units():
     price = Price(input=15 * NANO // 100, output=60 * NANO // 100)
 
     assert price.cost(Usage(input=1_000, output=1_000)) == 750_000
+
+
+def test_expected_tokens_cost_nothing_more_where_no_class_is_dearer():
+    price = Price(input=3 * MILLION, output=5 * MILLION, cached_input=MILLION, reasoning=4 * MILLION, image=7)
+
+    assert price.dearest.cost(Usage(input=1, output=1, images=2)) == 3 + 5 + 14
 
 
 def test_a_model_without_a_price_has_no_cost_instead_of_none_at_all():

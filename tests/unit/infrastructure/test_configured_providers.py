@@ -189,6 +189,32 @@ def test_credentials_and_wires_that_cannot_be_are_refused(lines: str, message: s
         configured(MINE + lines)
 
 
+@pytest.mark.parametrize("wire", ["openai", "morse"])
+def test_a_provider_that_is_known_has_no_other_wire_than_its_own(wire: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"providers\.anthropic\.wire: anthropic has a wire of its own"):
+        configured(f'[providers.anthropic]\nwire = "{wire}"')
+
+    assert configured('[providers.anthropic]\nwire = "anthropic"')["anthropic"].profile.wire == "anthropic"
+
+
+def test_a_price_for_a_model_of_no_provider_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"prices\.opnai/gpt-4o: there is no such provider"):
+        configured('[prices."opnai/gpt-4o"]\ninput = 1\noutput = 1')
+
+
+@pytest.mark.parametrize("key", ["sk-1\r", "sk-1\n", "sk-1\r\nX-Evil: 1", "sk-“1”", "sk 1"])
+@pytest.mark.parametrize("text", ["", '[providers.openai]\napi_key_env = "OPENAI_API_KEY"'])
+def test_a_key_that_fits_into_no_header_is_refused_by_the_name_of_its_variable(
+    text: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+
+    with pytest.raises(
+        ConfigurationError, match=r"providers\.openai: the environment variable OPENAI_API_KEY: A key has"
+    ):
+        configured(text)
+
+
 def test_an_address_that_cannot_be_dialled_is_refused_with_its_place() -> None:
     with pytest.raises(ConfigurationError, match=r"providers\.mine\.base_url: A provider's base URL"):
         configured('[providers.mine]\nbase_url = "http://user@127.0.0.1:9/v1"')

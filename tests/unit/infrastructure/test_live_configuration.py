@@ -238,6 +238,36 @@ def test_a_changed_file_comes_into_force(running):
     assert "model mine/large" in running.told
 
 
+def test_a_target_of_a_route_has_a_name_in_the_metrics_as_soon_as_it_is_in_force(running):
+    write(MINE.replace("large", "*") + '[aliases]\nfast = "mine/large"')
+
+    running.configuration.reload()
+
+    assert running.told.index("model mine/large") < running.told.index("swap")
+
+
+def test_a_file_whose_order_alone_has_changed_comes_into_force(running):
+    write(MINE + MINE.replace("mine", "yours"))
+    running.configuration.reload()
+    before = running.configuration.config_hash()
+    write(MINE.replace("mine", "yours") + MINE)
+
+    running.configuration.reload()
+
+    assert running.live.default() == "yours/large"
+    assert running.configuration.config_hash() != before
+
+
+def test_a_key_can_be_entered_for_a_provider_that_came_with_the_changed_file(running):
+    write(MINE)
+    running.configuration.reload()
+    assert "mine" in running.configuration.names()
+
+    write("")
+    running.configuration.reload()
+    assert "mine" not in running.configuration.names()
+
+
 def test_what_administrators_entered_stays_in_force_through_a_reload(running):
     running.store(1, "openai", "sk-first")
     running.price(1, "echo/echo", input=5, output=10)

@@ -77,6 +77,20 @@ def test_a_good_file_is_kept_and_passed_on_to_the_workers() -> None:
     assert master.lines == []
 
 
+@pytest.mark.parametrize("named", ["", os.devnull])
+def test_a_gateway_that_was_started_without_a_file_says_that_one_takes_a_restart(
+    named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("parley.toml").unlink()
+    monkeypatch.setenv("PARLEY_CONFIG", named)
+    reload, master = begun()
+    write("[limits]\nrpm = 2")
+    reload.run(master)
+
+    assert master.lines == [("warning", "the program was started without a file; to give it one takes a restart")]
+    assert master.sent == []
+
+
 @pytest.mark.parametrize("text", ["[typo]", "[limits", "\udcff"])
 def test_a_bad_file_is_refused_in_one_line_and_nobody_is_told(folder: Path, text: str) -> None:
     reload, master = begun()

@@ -95,6 +95,7 @@ def test_no_secret_is_in_the_repr_or_in_the_effective_configuration(monkeypatch:
         ("[providers.X]\nbase_url = 'http://127.0.0.1/v1'", "providers.X"),
         ("[providers.x]\nbase_url = 'file:///etc/passwd'", "providers.x.base_url"),
         ("[prices.'x/y']\ninput = 0.1", "prices.x/y.output"),
+        ("[prices.small]\ninput = 0.1\noutput = 0.1", "prices.small"),
         ("[prices.'x/y']\ninput = 0.1\noutput = -1", "prices.x/y.output"),
         ("[prices.'x/y']\nimage = -1", "prices.x/y.image"),
         ("[prices.'x/y']\nimages = 1", "prices.x/y.images"),

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -217,16 +218,37 @@ def test_calls_that_come_whole_are_cut_at_the_output_limit_too():
     assert isinstance(stream.failure, MaxOutputExceeded)
 
 
-def test_a_count_holds_until_the_next_delta():
+def test_the_count_of_the_prompt_holds_from_the_beginning_and_that_of_the_output_until_the_next_delta():
+    asked = Usage(input=3, cached_input=9_000, source=Source.PROVIDER)
     stream = decoder()
-    stream.feed(payloads(begin(input_tokens=3, output_tokens=1)))
-    assert stream.counted == Usage(input=3, output=1, source=Source.PROVIDER)
+    stream.feed(payloads(begin(input_tokens=3, cache_read_input_tokens=9_000, output_tokens=1), text("po")))
+    assert stream.counted == asked
+
+    stream.feed(payloads(end(output_tokens=4)))
+    assert stream.counted == replace(asked, output=4)
 
     stream.feed(payloads(text("ng")))
-    assert stream.counted is None
+    assert stream.counted == asked
 
-    stream.feed(payloads(end(output_tokens=4), STOP))
-    assert stream.counted == Usage(input=3, output=4, source=Source.PROVIDER)
+    stream.feed(payloads(end(output_tokens=6), STOP))
+    assert stream.counted == stream.close().usage == replace(asked, output=6)
+
+
+def test_what_is_said_of_the_output_at_the_beginning_is_not_its_count():
+    stream = decoder()
+    stream.feed(payloads(begin(input_tokens=3, output_tokens=1), text("ping"), end()))
+    assert stream.counted == Usage(input=3, source=Source.PROVIDER)
+
+    stream.feed(payloads(STOP))
+    assert stream.close().usage is None
+
+
+@pytest.mark.parametrize("usage", [{}, {"input_tokens": -1}])
+def test_a_prompt_that_nobody_counted_is_not_counted(usage: dict):
+    stream = decoder()
+    stream.feed(payloads(begin(**usage), text("ping")))
+
+    assert stream.counted is None
 
 
 def test_what_else_a_provider_counts_is_not_kept():

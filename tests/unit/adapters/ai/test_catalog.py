@@ -56,12 +56,14 @@ def test_a_deployment_knows_its_card_and_what_its_provider_documents():
 
 
 @pytest.mark.parametrize("asked", ["", "/", "acme", "acme/", "nobody/large", "shared", "medium", "x" * 5000])
-def test_an_unknown_model_is_told_with_what_there_is(asked):
-    with pytest.raises(UnknownModel, match=r"acme.*other") as caught:
+def test_an_unknown_model_is_told_without_the_names_of_what_there_is(asked):
+    with pytest.raises(UnknownModel, match=r"GET /models") as caught:
         both().resolve(asked)
 
     assert caught.value.param == "model"
     assert len(caught.value.message) < 400
+    assert "other" not in caught.value.message
+    assert caught.value.message.count("acme") == asked.count("acme")
 
 
 def test_a_provider_may_be_limited_to_some_of_its_models():
@@ -202,6 +204,14 @@ def test_routes_are_listed_by_name():
     alias = Route("alias", ((Target("acme/large"),),))
 
     assert [plan.name for plan in routed(CAREFUL, alias).routes()] == ["alias", "careful"]
+
+
+def test_targets_of_routes_are_named_as_well_as_the_models_that_are_listed():
+    hidden = Route("hidden", ((Target("acme/unlisted"),),), instead={"rate_limit": ((Target("other/relief"),),)})
+
+    listed = {f"{provider}/{card.name}" for provider, card in routed().listed()}
+
+    assert set(routed(hidden).named()) == listed | {"acme/unlisted", "other/relief"}
 
 
 # ── credentials ──────────────────────────────────────────────────────────────────────────────────────────────────

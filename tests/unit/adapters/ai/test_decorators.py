@@ -1,3 +1,6 @@
+from contextlib import suppress
+from time import monotonic
+
 import gevent
 import pytest
 
@@ -114,3 +117,8 @@ def test_a_pause_ends_with_the_cancellation():
 
     with gevent.Timeout(2), pytest.raises(errors.ClientGone):
         pause(30, cancellation)
+
+
+def test_a_pause_ends_with_the_time_that_a_call_has():
+    with gevent.Timeout(2), suppress(provider_errors.UpstreamTotalTimeout):  # a timer may be a little early
+        pause(30, Cancellation(0.05, monotonic))

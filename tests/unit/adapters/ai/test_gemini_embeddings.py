@@ -50,7 +50,7 @@ def test_a_text_becomes_a_vector():
 
 
 def test_usage_is_none_unless_all_of_it_was_counted():
-    hundred = {"embeddings": [{"values": [1.0]}] * 100}
+    hundred = {"embeddings": [{"values": [1.0, 0.5]}] * 100}
     calls = Calls(hundred, ONE)
 
     assert embedder(calls).embed(EmbeddingPrompt("m", ["a"] * 101), a_cancellation()).usage is None
@@ -64,6 +64,30 @@ def test_what_the_first_requests_cost_is_told_when_a_later_one_fails():
         embedder(Calls(hundred, UpstreamFailed())).embed(EmbeddingPrompt("m", ["a"] * 101), cancellation)
 
     assert cancellation.counted == Usage(input=100, source=Source.PROVIDER)
+
+
+@pytest.mark.parametrize("widths", [(2, 1), (1, 2)])
+def test_vectors_of_different_lengths_are_bad_content(widths):
+    answer = {"embeddings": [{"values": [1.0] * width} for width in widths]}
+
+    with pytest.raises(UpstreamBadContent):
+        embedder(Calls(answer)).embed(EmbeddingPrompt("m", ["a", "b"]), a_cancellation())
+
+
+def test_a_later_batch_has_vectors_as_long_as_the_first():
+    hundred = {"embeddings": [{"values": [1.0]}] * 100}
+
+    with pytest.raises(UpstreamBadContent):
+        embedder(Calls(hundred, ONE)).embed(EmbeddingPrompt("m", ["a"] * 101), a_cancellation())
+
+
+def test_dimensions_that_the_model_makes_nothing_of_are_no_answer_and_not_owed():
+    cancellation = a_cancellation()
+
+    with pytest.raises(UpstreamBadContent):
+        embedder(Calls(ONE)).embed(EmbeddingPrompt("m", ["a"], 3), cancellation)
+
+    assert cancellation.counted is None, "of a failure that is owed nobody else is asked"
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,18 @@
 
 import struct
 import zlib
+from contextlib import suppress
 from time import monotonic
 
 import pytest
 
 from adapters.ai import dashscope_images
+from adapters.ai.deadlines import Deadlines
 from adapters.ai.echo_images import EchoImages
 from adapters.ai.openai_images import OpenAIImages, encode, usage_of
-from adapters.ai.profile import ImageRules, Profile
+from adapters.ai.profile import ImageRules, Link, Profile
 from adapters.ai.results import decoded, made_image, media_type_of
+from adapters.ai.transport import Transport
 from adapters.png import png
 from application.cancellation import Cancellation
 from domain import provider_errors
@@ -179,6 +182,53 @@ def test_what_was_made_is_owed_also_by_who_leaves():
     assert cancellation.counted == Usage(images=1, source=Source.PROVIDER)
 
 
+class Fetching:
+    """Results: each is the next of what was given, or raises it."""
+
+    def __init__(self, *contents):
+        self.contents = list(contents)
+
+    def fetch(self, _url, _cancellation):
+        content = self.contents.pop(0)
+        if isinstance(content, Exception):
+            raise content
+        return content
+
+
+def at_addresses(count, **more):
+    return {"data": [{"url": "https://images.example/a.png"}] * count, **more}
+
+
+@pytest.mark.parametrize(("made_before", "owed"), [(0, 2), (2, 4)])
+def test_who_leaves_while_results_are_fetched_owes_what_was_made_of_them(made_before, owed):
+    cancellation, picture = a_cancellation(), b"\x89PNG\r\n\x1a\n"
+    counted = {"usage": {"input_tokens": 9, "output_tokens": 100}}
+    calls = ScriptedCalls(*(at_addresses(2, **counted) for _ in range(owed // 2)))
+    results = Fetching(*[picture] * made_before, StoppedByUser())
+
+    with pytest.raises(StoppedByUser):
+        OpenAIImages(calls, results, ImageRules(per_request=2)).make(
+            ImagePrompt("paint", "a cat", 4), cancellation, lambda _: None
+        )
+
+    tokens = owed // 2
+    assert cancellation.counted == Usage(9 * tokens, output=100 * tokens, images=owed, source=Source.PROVIDER)
+
+
+@pytest.mark.parametrize(("made_before", "owed"), [(0, None), (1, Usage(images=1, source=Source.PROVIDER))])
+def test_results_that_are_lost_are_owed_by_nobody(made_before, owed):
+    cancellation, picture = a_cancellation(), b"\x89PNG\r\n\x1a\n"
+    calls = ScriptedCalls(*(at_addresses(1) for _ in range(made_before + 1)))
+    results = Fetching(*[picture] * made_before, provider_errors.UpstreamResultLost())
+
+    with suppress(provider_errors.UpstreamResultLost):
+        OpenAIImages(calls, results, ImageRules(per_request=1)).make(
+            ImagePrompt("paint", "a cat", 2), cancellation, lambda _: None
+        )
+
+    assert cancellation.counted == owed
+
+
 def test_a_model_whose_card_says_otherwise_makes_no_images():
     profile = Profile("acme", "", models=(ModelCard("words"), ModelCard("paint", capabilities=("images",))))
 
@@ -219,6 +269,24 @@ def test_a_failed_task_says_why(code, error):
     assert "sk-0123" not in failure.message
 
 
+class ScriptedTasks(ScriptedCalls):
+    def get(self, path, cancellation):
+        return self.post(path, None, cancellation)
+
+
+def test_a_failed_task_does_not_tell_our_key_whatever_it_looks_like():
+    key = "Zq.0123+456789/abcdefXYZ"
+    link = Link(Transport("https://images.example", Deadlines()), key, lambda _: None, 5.0)
+    maker = dashscope_images.DashScopeImages(link, ImageRules(), first_pause=0.001)
+    told = {"task_status": "FAILED", "code": "InternalError", "message": f"What is {key}?"}
+    maker._orders, maker._tasks = ScriptedCalls({"output": {"task_id": "t"}}), ScriptedTasks({"output": told})
+
+    with pytest.raises(provider_errors.UpstreamFailed) as raised:
+        maker.make(ImagePrompt("paint", "a cat", 1), a_cancellation(), lambda _: None)
+
+    assert raised.value.message == "What is ***?"
+
+
 @pytest.mark.parametrize(
     ("metrics", "done"),
     [
@@ -227,6 +295,7 @@ def test_a_failed_task_says_why(code, error):
         ({"TOTAL": 4, "SUCCEEDED": -1, "FAILED": 0}, 0.0),
         ({"TOTAL": 0, "SUCCEEDED": 0, "FAILED": 0}, 0.0),
         ({"TOTAL": 4}, 0.0),
+        ({"TOTAL": "four", "SUCCEEDED": "one", "FAILED": "none"}, 0.0),
         ("4", 0.0),
         (None, 0.0),
     ],

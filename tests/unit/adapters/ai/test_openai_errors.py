@@ -45,6 +45,7 @@ def test_a_status_decides_when_nothing_says_more(status, kind):
         (400, body("This model's maximum context length is 8192 tokens."), provider_errors.ContextLengthExceeded),
         (400, body(code="content_filter"), provider_errors.ContentFiltered),
         (400, body(code="data_inspection_failed"), provider_errors.ContentFiltered),
+        (400, body(code="moderation_blocked", type="image_generation_user_error"), provider_errors.ContentFiltered),
         (400, body("Blocked by our content policy."), provider_errors.ContentFiltered),
         (429, body(code="insufficient_quota"), provider_errors.UpstreamAuth),
         (500, body(type="invalid_request_error"), provider_errors.UpstreamFailed),

@@ -167,6 +167,29 @@ def test_the_last_valid_usage_wins():
     assert stream.close().usage == Usage(input=3, output=5, source=Source.PROVIDER)
 
 
+@pytest.mark.parametrize("name", ["content", "reasoning_content"])
+def test_a_count_before_the_last_word_is_not_that_of_the_answer(name):
+    stream = decoder()
+    stream.feed([chunk({"role": "assistant"}), counted(3, 0), chunk({name: "pong"}), chunk(finish="stop"), b"[DONE]"])
+
+    assert stream.close().usage is None
+
+
+def test_a_count_with_the_last_word_is_that_of_the_answer():
+    stream = decoder()
+    last = {"prompt_tokens": 3, "completion_tokens": 2}
+    stream.feed([text("po"), chunk({"content": "ng"}, usage=last), chunk(finish="stop"), b"[DONE]"])
+
+    assert stream.close().usage == Usage(input=3, output=2, source=Source.PROVIDER)
+
+
+def test_zeros_take_back_no_count_that_was_told():
+    stream = decoder()
+    stream.feed([text("pong"), chunk(finish="stop"), counted(3, 2), counted(0, 0), b"[DONE]"])
+
+    assert stream.close().usage == Usage(input=3, output=2, source=Source.PROVIDER)
+
+
 def test_usage_of_zero_is_a_number_and_absurd_usage_is_none():
     zero, absurd = decoder(), decoder()
     zero.feed([chunk(finish="stop"), counted(0, 0)])

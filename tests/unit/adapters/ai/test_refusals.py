@@ -20,6 +20,22 @@ def test_our_own_key_is_hidden_whatever_it_looks_like(said):
     assert "***" in told
 
 
+@pytest.mark.parametrize(
+    ("key", "said", "told"),
+    [
+        ("0123456789abcdef0123456789abcdef.AbCdEfGhIjKlMnOp", "Unknown: {}!", "Unknown: ******!"),
+        ("sk-Zq01+23456789/abcdefXYZ=", "Unknown: {}!", "Unknown: ******!"),
+        ("Zq0123456789abcdefXYZ", "Unknown: Zq01234567…, …89ABCDEFXYZ.", "Unknown: ***…, …***."),
+        ("Zq0123456789abcdefXYZ", "The 0123456 and the İ0123456789abc stay.", "The 0123456 and the İ*** stay."),
+    ],
+)
+def test_parts_of_our_own_key_are_hidden_also_where_the_rest_looked_like_one(key: str, said: str, told: str):
+    with pytest.raises(provider_errors.UpstreamRejected) as raised, discreet([key]):
+        raise failure(provider_errors.UpstreamRejected, said.replace("{}", key))
+
+    assert raised.value.message == told
+
+
 def test_a_key_of_a_few_letters_hides_no_words():
     with pytest.raises(provider_errors.UpstreamRejected, match="none of them"), discreet(["none"]):
         raise failure(provider_errors.UpstreamRejected, "none of them")

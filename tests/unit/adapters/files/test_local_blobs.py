@@ -72,7 +72,7 @@ def test_a_link_in_the_place_of_a_blob_is_not_followed(blobs: LocalBlobs, folder
     assert refusal.value.errno == errno.ELOOP
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
 def test_a_full_disk_is_told_and_nothing_is_left(
     blobs: LocalBlobs, folder: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
