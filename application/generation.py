@@ -82,16 +82,9 @@ class Generation:
         return Dispatch(self.order.plan, self._prompt_tokens, self.order.hints)
 
     def prompt(self) -> Prompt:
-        order = self.order
-        return Prompt(
-            order.plan.first.name,
-            order.messages,
-            order.options,
-            self.call.request_id,
-            user=order.principal.user_id,
-            conversation=order.conversation,
-            affinity=order.plan.affinity,
-        )
+        order, user = self.order, self.order.principal.user_id
+        sent = order.messages, order.options, self.call.request_id
+        return Prompt(order.plan.first.name, *sent, user, order.conversation, order.plan.affinity)
 
     def admit(self, work: UnitOfWork | None) -> None:
         """Raises what `Admission.admit` raises, and then nothing is reserved."""

@@ -7,7 +7,7 @@ ParleyError
 ├── PayloadTooLarge · UnsupportedMediaType · RequestTimeout
 ├── Unauthenticated
 │   └── InvalidCredentials · SecondFactorRequired
-├── BudgetExceeded
+├── BudgetExceeded · RateLimited
 ├── Forbidden
 │   ├── ModelNotAllowed · ModelUnpriced
 │   └── ReauthenticationRequired · CsrfRejected · RegistrationClosed
@@ -15,7 +15,6 @@ ParleyError
 │   └── UnknownModel
 ├── Conflict
 │   └── ConversationBusy · IdempotencyInProgress
-├── RateLimited
 ├── RequestAbandoned            it began once, and nobody knows its answer
 ├── Unavailable                 our side; the same request may succeed later
 │   ├── Overloaded · CircuitOpen · DatabaseUnavailable (SchemaMismatch) · DatabaseBusy · AccountingUnavailable
