@@ -211,12 +211,14 @@ def test_calls_at_once_never_exceed_the_limit_and_their_places_are_free_again(si
     assert statuses(site.together(key, 5)) == {200: 5}
 
 
-def test_a_killed_worker_gives_its_budget_back_and_its_places_end(site: Site) -> None:
+def test_a_killed_worker_gives_its_budget_back_and_its_places_end(site: Site, provider: ScriptedProvider) -> None:
     key = site.key(concurrency=1, budgets=a_budget(0.0059))
+    provider.forget()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(_until_it_breaks, site, key)
+        wait_until(lambda: bool(provider.bills()), 10, "dialled: it is reserved, and recorded")
         held = "SELECT COUNT(*) FROM budget_holds WHERE state = 'held' AND subject_id = :key"
-        wait_until(lambda: site.rows(held, key=key.id) == [(1,)], 10, "a hold")
+        assert site.rows(held, key=key.id) == [(1,)]
         for pid in site.gateways[0].workers():
             os.kill(pid, signal.SIGKILL)
         running.result()
