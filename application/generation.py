@@ -114,6 +114,7 @@ class Generation:
                 turn=order.turn,
                 holds=self._holds,
                 images=order.images,
+                session_id=order.session_id,
             )
         )
         self._open = True

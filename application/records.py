@@ -40,6 +40,8 @@ class Opened:
     """What it holds of budgets."""
     images: int = 0
     """Ordered; what the provider may bill for them is not known before they are there."""
+    session_id: str | None = None
+    """Of a call that is made for a session, and is no turn of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def _entry(opened: Opened, progresses: Sequence[Progressed], now: datetime, cost
         cost=billed,
         charged=billed if output_tokens or billed is None else 0,
         price_version=opened.price_version,
-        session_id=None if opened.turn is None else opened.turn.session_id,
+        session_id=opened.turn.session_id if opened.turn else opened.session_id,
         estimate_method=METHOD,
         streamed=opened.streamed,
     )

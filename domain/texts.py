@@ -54,8 +54,15 @@ def message(given: JsonObject, change: Change) -> JsonObject:
     details = given.get("reasoning_details")
     if made is given or not isinstance(details, list):
         return made
+    retold = made.get("reasoning_content") is not given.get("reasoning_content")
     pairs = zip(made["reasoning_details"], details, strict=True)
-    return {**made, "reasoning_details": [new if new is old else _unsigned(new) for new, old in pairs]}
+    kept = [new if new is old and not (retold and _is_textless(old)) else _unsigned(new) for new, old in pairs]
+    return {**made, "reasoning_details": kept}
+
+
+def _is_textless(detail: Any) -> bool:
+    """A signature that came alone, from a stream, is one of the text beside it."""
+    return isinstance(detail, dict) and detail.get("type") == "thinking" and "thinking" not in detail
 
 
 def seamless(given: JsonObject, spanned: Callable[[Sequence[str]], bool]) -> JsonObject:

@@ -80,12 +80,22 @@ def _assistant(message: Mapping[str, Any], path: str) -> list[JsonObject]:
     """Reasoning goes back only with the signature that proves whose it is; nobody else's is accepted."""
     if message.get("audio"):
         raise unsupported(f"{path}.audio", "is not supported by this provider.")
-    thoughts = [thought(detail) for detail in details_of(message, "thinking", "redacted_thinking") if _signed(detail)]
+    thoughts = _thoughts(message)
     texts = [_text(part) for part in texts_of(message, path)]
     refusal = text_of(message, "refusal")
     if refusal.strip():
         texts.append({"type": "text", "text": refusal})
     return [*thoughts, *texts, *(_tool_use(call) for call in calls_of(message, path))]
+
+
+def _thoughts(message: Mapping[str, Any]) -> list[JsonObject]:
+    """A stream tells the text that a signature is for beside it, so that is where it comes back."""
+    signed = [detail for detail in details_of(message, "thinking", "redacted_thinking") if _signed(detail)]
+    textless = [detail for detail in signed if detail["type"] == "thinking" and "thinking" not in detail]
+    if len(textless) == 1:
+        told = {**textless[0], "thinking": text_of(message, "reasoning_content")}
+        signed = [told if detail is textless[0] else detail for detail in signed]
+    return [thought(detail) for detail in signed]
 
 
 def _signed(detail: JsonObject) -> bool:

@@ -23,7 +23,7 @@ _UNSPECIFIED = "FINISH_REASON_UNSPECIFIED"
 
 
 class Candidate:
-    """Remembers how many calls it made and how it ended."""
+    """Remembers how many calls and signatures it made, and how it ended."""
 
     def __init__(self, first: JsonObject, prompt: Prompt) -> None:
         index = first.get("index", 0)
@@ -33,9 +33,10 @@ class Candidate:
         self.begun = False
         """Something of it was passed on."""
         self._ids = CallIds(prompt.request_id, self.index)
+        self._signed = 0
 
     def take(self, raw: JsonObject) -> JsonObject:
-        """What this piece adds. Raises what its finish reason tells of a failure."""
+        """What this piece adds, calls and signatures in their places. Raises what an end tells of a failure."""
         parts = objects_of(object_of(raw, "content"), "parts")
         delta = _said(parts)
         signatures: list[JsonObject] = []
@@ -44,7 +45,10 @@ class Candidate:
         if calls:
             delta["tool_calls"] = calls
         if signatures:
-            delta["reasoning_details"] = signatures
+            delta["reasoning_details"] = [
+                {**signature, "index": at} for at, signature in enumerate(signatures, self._signed)
+            ]
+            self._signed += len(signatures)
         self._end(text_of(raw, "finishReason"))
         return delta
 

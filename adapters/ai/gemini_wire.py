@@ -110,8 +110,8 @@ def _choice(raw: JsonObject, prompt: Prompt) -> JsonObject:
     delta = candidate.take(raw)
     if candidate.finish is None:
         raise UpstreamBadJson("The provider's answer has no reason for its end.")
-    for call in delta.get("tool_calls", ()):
-        del call["index"]
+    for piece in (*delta.get("tool_calls", ()), *delta.get("reasoning_details", ())):
+        del piece["index"]
     message = {"role": "assistant", "content": None, **delta}
     return {"index": candidate.index, "message": message, "finish_reason": candidate.finish}
 

@@ -125,7 +125,7 @@ class TestGemini(WireContract):
         delta = deltas[0].choices[0]["delta"]
 
         assert delta["tool_calls"][0]["id"] == message["tool_calls"][0]["id"] != ""
-        assert delta["reasoning_details"] == message["reasoning_details"]
+        assert delta["reasoning_details"] == [{**message["reasoning_details"][0], "index": 0}]
         assert message["reasoning_details"] == [
             {"type": "thought_signature", "signature": SIGNATURE, "tool_call_id": message["tool_calls"][0]["id"]}
         ]

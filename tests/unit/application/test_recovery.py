@@ -66,6 +66,10 @@ def test_a_generation_outside_sessions_has_no_turn():
     assert abandon().entries[1].session_id is None
 
 
+def test_a_call_for_a_session_that_is_no_turn_of_it_stays_one_of_that_session():
+    assert {entry.session_id for entry in abandon(session_id="sess_1").entries} == {"sess_1"}
+
+
 def test_the_rows_carry_what_was_known_at_the_start():
     final = abandon(streamed=True, price_version="v7").entries[1]
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from application.chat import ChatOrder
+from application.recovery import abandoned
 from domain.completion import Completion, ModelCard
 from domain.context import Window
 from domain.errors import ClientGone, DatabaseUnavailable, NotFound
@@ -55,6 +56,14 @@ def test_the_summary_is_in_the_ledger_as_a_call_of_its_own(world: World):
     assert [row.session_id for row in finals] == ["sess_1", "sess_1"]
     assert len({row.request_id for row in finals}) == 2
     assert world.texts()[-2:] == [("user", "And now?", "complete"), ("assistant", "Fine.", "complete")]
+
+
+def test_the_summary_of_a_worker_that_died_over_it_is_still_one_of_its_session(world: World):
+    send(world)
+
+    opened = world.journal.opened[0]
+    assert opened.turn is None
+    assert {entry.session_id for entry in abandoned(opened, (), NOW, lambda *_: 0).entries} == {"sess_1"}
 
 
 def test_the_next_turn_needs_no_new_summary(world: World):

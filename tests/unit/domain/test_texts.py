@@ -124,6 +124,17 @@ def test_a_thought_that_was_changed_is_not_signed_any_more_and_the_others_are():
     assert made["reasoning_details"] == [{"type": "thinking", "thinking": GONE}, thoughts[1], GONE]
 
 
+def test_a_signature_that_came_without_its_text_goes_with_the_text_beside_it():
+    alone = {"type": "thinking", "index": 0, "signature": "s1"}
+    details = [alone, {"type": "thinking", "thinking": "fine", "signature": "s2"}, "fine"]
+
+    changed = texts.message({"reasoning_content": SECRET, "reasoning_details": details}, change)
+    same = texts.message({"content": SECRET, "reasoning_content": "fine", "reasoning_details": details}, change)
+
+    assert changed["reasoning_details"] == [{"type": "thinking", "index": 0}, *details[1:]]
+    assert same["reasoning_details"] == details
+
+
 def test_names_are_texts_too():
     tool = {
         "type": "function",

@@ -112,6 +112,16 @@ def test_reasoning_goes_back_first_in_order_and_unchanged_but_only_with_its_proo
     assert turns(HI, message)[1]["content"] == [hidden, thought, {"type": "text", "text": "a"}]
 
 
+def test_a_signature_that_a_stream_told_without_its_text_goes_back_with_it():
+    signature = {"type": "thinking", "index": 0, "signature": "s"}
+    message = {"role": "assistant", "content": "a", "reasoning_content": "hm", "reasoning_details": [signature]}
+    other = {**signature, "index": 1, "signature": "s2"}
+
+    assert turns(HI, message)[1]["content"][0] == {"type": "thinking", "thinking": "hm", "signature": "s"}
+    unclear = turns(HI, {**message, "reasoning_details": [signature, other]})[1]["content"]
+    assert [block.get("thinking") for block in unclear] == ["", "", None]
+
+
 def test_a_refusal_is_something_that_was_said():
     assert turns(HI, {"role": "assistant", "content": None, "refusal": "No."})[1]["content"] == [
         {"type": "text", "text": "No."}

@@ -109,13 +109,21 @@ def test_thoughts_are_kept_apart_and_signatures_come_along():
 
     assert [(delta.text, delta.reasoning) for delta in deltas] == [("", "hm"), ("", ""), ("", "")]
     assert deltas[1].choices[0]["delta"]["reasoning_details"] == [
-        {"type": "thought_signature", "signature": "s", "tool_call_id": "call_7_0_0"}
+        {"type": "thought_signature", "signature": "s", "tool_call_id": "call_7_0_0", "index": 0}
     ]
     assert deltas[2].choices[0] == {
         "index": 0,
-        "delta": {"reasoning_details": [{"type": "thought_signature", "signature": "s2"}]},
+        "delta": {"reasoning_details": [{"type": "thought_signature", "signature": "s2", "index": 1}]},
         "finish_reason": "tool_calls",
     }
+
+
+def test_each_signature_has_a_place_of_its_own_by_which_sdks_put_the_pieces_of_a_stream_together():
+    signed = [{"functionCall": {"name": "f", "args": {}}, "thoughtSignature": mark} for mark in "abc"]
+    deltas = decoder().feed([piece(*signed[:2]), piece(signed[2], reason="STOP")])
+    details = [detail for delta in deltas for detail in delta.choices[0]["delta"]["reasoning_details"]]
+
+    assert [(detail["index"], detail["signature"]) for detail in details] == [(0, "a"), (1, "b"), (2, "c")]
 
 
 def test_the_last_count_that_makes_sense_wins_and_zero_is_a_number():
