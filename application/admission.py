@@ -13,21 +13,19 @@ from typing import Any, NoReturn
 from application.admin_store import Claim
 from application.call import Call, TokenStanding
 from application.claims import Wanted, wanted
+from application.contention import at_once, patiently
 from application.facts import LimiterFailed, LimitHit
 from application.outage import Allowance
 from application.ports import Capacity, Clock, Prices, Record, Share, Verdict
 from application.store import Begin, UnitOfWork
 from domain.completion import ModelCard, output_limit
-from domain.errors import DatabaseBusy, DatabaseUnavailable, ModelUnpriced, RateLimited, Unavailable
+from domain.errors import DatabaseUnavailable, ModelUnpriced, RateLimited, Unavailable
 from domain.limits import NO_LIMITS, Bound, Hold, Kind
 from domain.usage import Usage
 from domain.user import Principal
 
 DEFAULT_OUTPUT = 1_024
 """Tokens that an answer is reckoned with whose caller set no `max_tokens`; less where the model cannot make as many."""
-
-_RETRIES = 3
-"""After DatabaseBusy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +72,6 @@ def _never() -> bool:
     return False
 
 
-def _at_once() -> None:
-    """No pause."""
-
-
 @dataclass(frozen=True, slots=True)
 class Admission:
     """`database_away` tells without asking the database; `pause` is short and never twice the same.
@@ -93,7 +87,7 @@ class Admission:
     record: Record
     defaults: Defaults = field(default_factory=Defaults)
     database_away: Callable[[], bool] = _never
-    pause: Callable[[], object] = _at_once
+    pause: Callable[[], object] = at_once
     allowance: Allowance = field(default_factory=Allowance)
 
     def admit(self, ask: Ask, call: Call, work: UnitOfWork | None = None) -> tuple[Hold, ...]:
@@ -222,19 +216,10 @@ class Admission:
 
     def _claim_alone(self, ask: Ask, request_id: str, asked: Sequence[Wanted], now: datetime) -> None:
         try:
-            self._claim_patiently(request_id, asked, now)
+            patiently(lambda: self._claim_once(request_id, asked, now), self.pause)
         except DatabaseUnavailable:
             if not self._allowed(ask, [it.claim for it in asked if it.claim.enforced]):
                 raise
-
-    def _claim_patiently(self, request_id: str, asked: Sequence[Wanted], now: datetime) -> None:
-        """Two calls that meet at the same budgets may have to take turns."""
-        for _ in range(_RETRIES):
-            try:
-                return self._claim_once(request_id, asked, now)
-            except DatabaseBusy:
-                self.pause()
-        return self._claim_once(request_id, asked, now)
 
     def _claim_once(self, request_id: str, asked: Sequence[Wanted], now: datetime) -> None:
         with self.begin() as work:

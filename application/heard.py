@@ -79,13 +79,16 @@ def _texts(message: object) -> Iterator[str]:
     yield text_of(message, "content")
     yield text_of(message, "refusal")
     yield text_of(object_of(message, "audio"), "transcript")
-    functions = [object_of(call, "function") for call in objects_of(message, "tool_calls")]
-    for function in (object_of(message, "function_call"), *functions):
-        yield text_of(function, "name")
-        yield text_of(function, "arguments")
+    yield from _called(message, "function_call", "arguments")
     for call in objects_of(message, "tool_calls"):
-        yield text_of(object_of(call, "custom"), "name")
-        yield text_of(object_of(call, "custom"), "input")
+        yield from _called(call, "function", "arguments")
+        yield from _called(call, "custom", "input")
+
+
+def _called(holder: JsonObject, kind: str, written: str) -> Iterator[str]:
+    called = object_of(holder, kind)
+    yield text_of(called, "name")
+    yield text_of(called, written)
 
 
 def _reasoning(message: object) -> object:

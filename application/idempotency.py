@@ -5,13 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
 
+from application.contention import at_once, patiently
 from application.facts import RequestRepeated
 from application.ports import Clock, Record
 from application.store import Begin, UnitOfWork
 from domain.errors import (
-    DatabaseBusy,
     IdempotencyInProgress,
     IdempotencyKeyReused,
     ParleyError,
@@ -24,15 +23,6 @@ from domain.user import Principal
 
 KEPT = timedelta(hours=24)
 
-_RETRIES = 3
-"""After DatabaseBusy."""
-
-Result = TypeVar("Result")
-
-
-def _at_once() -> None:
-    """No pause."""
-
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyService:
@@ -42,7 +32,7 @@ class IdempotencyService:
     clock: Clock
     record: Record
     turn_seconds: float = 660.0
-    pause: Callable[[], object] = _at_once
+    pause: Callable[[], object] = at_once
 
     def claim(self, principal: Principal, key: str, fingerprint: bytes, request_id: str) -> KeyedCall:
         """The call that has the key. With a reply it is to be answered by that; without one it is this request's own.
@@ -53,7 +43,7 @@ class IdempotencyService:
         now = self.clock.now()
         wanted = KeyedCall(id_of(principal, key), principal.user_id, fingerprint, request_id, now)
         try:
-            found = self._insist(lambda: self._claim_once(wanted))
+            found = patiently(lambda: self._claim_once(wanted), self.pause)
         except (IdempotencyInProgress, IdempotencyKeyReused, RequestAbandoned) as error:
             self.record(RequestRepeated(error.code))
             raise
@@ -67,7 +57,7 @@ class IdempotencyService:
         Repeats are then refused: while the call may still be running, and afterwards as abandoned.
         """
         with suppress(Unavailable):
-            self._insist(lambda: self._finish_once(call, reply, rest))
+            patiently(lambda: self._finish_once(call, reply, rest), self.pause)
 
     def rest(self, call: KeyedCall) -> Iterator[bytes]:
         """What follows the reply's body: each part is read when it is asked for, so that nobody holds them all.
@@ -75,14 +65,14 @@ class IdempotencyService:
         Ends early when the key is another request's meanwhile. Raises Unavailable.
         """
         number = 1
-        while (part := self._insist(partial(self._part_once, call, number))) is not None:
+        while (part := patiently(partial(self._part_once, call, number), self.pause)) is not None:
             yield part
             number += 1
 
     def release(self, call: KeyedCall) -> None:
         """Nothing was executed, so that the next request with this key may be. Never raises."""
         with suppress(Unavailable):
-            self._insist(lambda: self._release_once(call))
+            patiently(lambda: self._release_once(call), self.pause)
 
     def _claim_once(self, wanted: KeyedCall) -> KeyedCall:
         with self.begin() as work:
@@ -115,14 +105,6 @@ class IdempotencyService:
     def _release_once(self, call: KeyedCall) -> None:
         with self.begin() as work:
             work.idempotency.release(call)
-
-    def _insist(self, action: Callable[[], Result]) -> Result:
-        for _ in range(_RETRIES):
-            try:
-                return action()
-            except DatabaseBusy:
-                self.pause()
-        return action()
 
 
 def _unfinished(outcome: State | None, *, over: bool) -> ParleyError:

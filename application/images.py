@@ -2,12 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from application.call import Call
 from application.cancellation import Cancellation
+from application.contention import patiently
 from application.file_store import Blobs
 from application.files import require_owner
 from application.generation import Generation
@@ -17,7 +17,7 @@ from application.order import Order, Outcome
 from application.ports import Clock, NewId
 from application.routing import Router
 from application.store import Begin
-from domain.errors import DatabaseBusy, UnsupportedParameter
+from domain.errors import UnsupportedParameter
 from domain.image import ImagePrompt, Images, MadeImage
 from domain.provider_errors import UpstreamBadContent
 from domain.stored_file import Purpose, StoredFile
@@ -119,11 +119,7 @@ class ImageStudio:
             raise UpstreamBadContent("The provider answered without an image.")
         user_id, request_id = generation.order.principal.user_id, generation.call.request_id
         kept = [KeptImage(image, self._stored(image, user_id, request_id)) for image in images]
-        for _ in range(_RETRIES):
-            with suppress(DatabaseBusy):
-                self._add(kept, user_id)
-                return kept
-        self._add(kept, user_id)
+        patiently(lambda: self._add(kept, user_id), retries=_RETRIES)
         return kept
 
     def _add(self, kept: Sequence[KeptImage], user_id: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from domain.completion import JsonObject
 from domain.members import text_of
 from domain.provider_errors import MaxOutputExceeded
+from domain.texts import unsigned
 
 _TEXTS = ("text", "summary", "thinking")
 _MOST = 4_000_000
@@ -56,11 +57,7 @@ class Thoughts:
 
 def unproven(details: Sequence[Any]) -> list[Any]:
     """Without what proves whose thoughts they are: that is true of the very words only."""
-    return [_unproven(it) if isinstance(it, dict) and it.get("type") == "thinking" else it for it in details]
-
-
-def _unproven(detail: JsonObject) -> JsonObject:
-    return {name: value for name, value in detail.items() if name != "signature"}
+    return [unsigned(it) if isinstance(it, dict) and it.get("type") == "thinking" else it for it in details]
 
 
 def _says_something(piece: JsonObject) -> bool:

@@ -56,11 +56,11 @@ def message(given: JsonObject, change: Change) -> JsonObject:
         return made
     retold = made.get("reasoning_content") is not given.get("reasoning_content")
     pairs = zip(made["reasoning_details"], details, strict=True)
-    kept = [new if new is old and not (retold and _is_textless(old)) else _unsigned(new) for new, old in pairs]
+    kept = [new if new is old and not (retold and is_textless(old)) else unsigned(new) for new, old in pairs]
     return {**made, "reasoning_details": kept}
 
 
-def _is_textless(detail: Any) -> bool:
+def is_textless(detail: Any) -> bool:
     """A signature that came alone, from a stream, is one of the text beside it."""
     return isinstance(detail, dict) and detail.get("type") == "thinking" and "thinking" not in detail
 
@@ -128,7 +128,8 @@ def _document(url: str, change: Change) -> str:
     return url if made is text else f"{head};base64,{base64.b64encode(made.encode()).decode()}"
 
 
-def _unsigned(detail: Any) -> Any:
+def unsigned(detail: Any) -> Any:
+    """Without the signature that was made of its words."""
     if not isinstance(detail, dict):
         return detail
     return {name: value for name, value in detail.items() if name != "signature"}

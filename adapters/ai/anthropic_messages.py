@@ -19,6 +19,7 @@ from adapters.ai.conversation import (
 from domain.completion import JsonObject
 from domain.errors import InvalidRequest
 from domain.members import text_of
+from domain.texts import is_textless
 
 _PICTURES = frozenset({"image/gif", "image/jpeg", "image/png", "image/webp"})
 _FOREIGN = re.compile(r"[^A-Za-z0-9-]")
@@ -91,7 +92,7 @@ def _assistant(message: Mapping[str, Any], path: str) -> list[JsonObject]:
 def _thoughts(message: Mapping[str, Any]) -> list[JsonObject]:
     """A stream tells the text that a signature is for beside it, so that is where it comes back."""
     signed = [detail for detail in details_of(message, "thinking", "redacted_thinking") if _signed(detail)]
-    textless = [detail for detail in signed if detail["type"] == "thinking" and "thinking" not in detail]
+    textless = [detail for detail in signed if is_textless(detail)]
     if len(textless) == 1:
         told = {**textless[0], "thinking": text_of(message, "reasoning_content")}
         signed = [told if detail is textless[0] else detail for detail in signed]

@@ -36,8 +36,9 @@ class GeminiEmbedder:
             for at in range(0, len(requests), size):
                 batch = requests[at : at + size]
                 answer = self._calls.post(path, {"requests": batch}, cancellation, prompt.request_id)
-                vectors += _vectors(answer, len(batch))
-                check_widths(vectors, prompt.dimensions)
+                made = _vectors(answer, len(batch))
+                check_widths([*vectors[:1], *made], prompt.dimensions)
+                vectors += made
                 counts.append(usage_of(object_of(answer, "usageMetadata")))
         except BaseException:
             cancellation.counted = _sum(counts)
